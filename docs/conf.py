@@ -1,0 +1,67 @@
+"""How the site is built: `make docs`. Warnings are errors, notebooks are executed, no network is needed."""
+
+from __future__ import annotations
+
+import importlib.util
+import typing
+from importlib.metadata import version as installed_version
+
+typing.GENERATING_DOCUMENTATION = "infer"  # jaxtyping then prints Float[Array, "n"] as it was written
+
+project = "infer"
+author = "The infer developers"
+copyright = f"2026, {author}"
+release = version = installed_version("infer-hep")
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.apidoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build", "jupyter_execute"]
+html_theme = "furo"
+html_title = "infer"
+
+# ------------------------------------------------------------------------------------------- notebooks
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "cache"
+nb_execution_cache_path = "../.cache/notebooks"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_merge_streams = True
+
+# ------------------------------------------------------------------------------------------- reference
+apidoc_modules = [{"path": "../infer", "destination": "reference"}]
+apidoc_automodule_options = {"members", "show-inheritance"}
+apidoc_module_first = True
+apidoc_separate_modules = True
+EXTRAS = ("arviz", "awkward", "boost_histogram", "dask_jobqueue", "distributed", "hist", "laplace", "nflows")
+EXTRAS += ("numpyro", "pyarrow", "sbi", "sklearn", "torch", "uproot", "zuko")
+autodoc_mock_imports = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+python_use_unqualified_type_names = True
+nitpick_ignore_regex = [  # not documented here, and inventories of other sites would need a network
+    ("py:.*", r"(collections|decimal|equinox|eqx|iminuit|jax|jaxlib|jaxtyping|jnp|np|npt|numpy|os|pathlib|typing)\..*"),
+    ("py:class", r"(infer\.[\w.]+\.)?_\w+"),  # private bases and fields
+    ("py:class", r"[A-Z]\w*"),  # type aliases, which are data: Array, Vector, Scalar
+]
+suppress_warnings = ["ref.python"]  # a record that is re-exported has two addresses, and either will do
+
+
+def _types_are_annotations(app, what, name, obj, options, lines):  # noqa: ARG001 - the signature is Sphinx's
+    """Stop napoleon from taking `words: more words` for `type: description`, since types are annotations."""
+    if what in {"attribute", "data", "property"}:
+        lines[:0] = ["..", ""]  # an empty comment for napoleon to look at
+    fields = {"Returns:": ":returns:", "Yields:": ":yields:"}
+    lines[:] = [fields.get(line, line) for line in lines]
+
+
+def setup(app):
+    """Run before napoleon, which has priority 500."""
+    app.connect("autodoc-process-docstring", _types_are_annotations, priority=400)

@@ -1,0 +1,78 @@
+"""The certificate of a fit: why its number may be believed, or why it may not.
+
+A fit never raises because it failed: inside a batch of toys there is nobody to catch. It returns its numbers together
+with a :class:`Certificate`, and whoever prints a number asks the certificate first. The record holds plain Python
+numbers only, so that it survives pickling, JSON and a process boundary.
+
+A certificate vouches for a fit (:attr:`Certificate.trustworthy`) when three things hold: the minimiser met its
+convergence criterion, the Hessian over the parameters that are not at a bound is positive definite, and no second
+engine, if one was asked, found a deeper minimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VERIFY_TOLERANCE = 0.01
+"""How much deeper, in twice the negative log-likelihood, a second engine may get before the fit is disbelieved.
+
+A depth of 0.01 is a shift of a tenth of a standard deviation: sqrt(0.01) = 0.1."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The evidence for one fit.
+
+    Attributes:
+        converged: The minimiser met its own criterion (EDM and projected gradient).
+        message: What happened, in one short clause without a full stop; read aloud when the fit failed.
+        edm: Estimated distance to the minimum, in units of twice the negative log-likelihood.
+        projected_gradient: Largest component of the gradient of twice the negative log-likelihood that does not push
+            against a bound, in units of the parameters' scales.
+        positive_definite: The Hessian over the parameters away from their bounds is positive definite.
+        smallest_eigenvalue: Smallest eigenvalue of that Hessian; None when it was not computed.
+        at_bound: Names of the parameters that the fit left at a bound.
+        sandwich_ratio: Variance of the POI from the sandwich estimator over that from the inverse Hessian; close to 1
+            where the model describes the data, None when it was not computed.
+        verified_by: Name of the second engine that repeated the fit, such as ``"MIGRAD"``; None when none did.
+        verify_difference: Twice the negative log-likelihood of this fit minus that of the second engine; positive
+            means that the second engine got deeper. None when there was no second engine.
+        notices: Remarks that do not cost the fit its certificate but that a reader should see, each one sentence.
+    """
+
+    converged: bool
+    message: str
+    edm: float
+    projected_gradient: float
+    positive_definite: bool
+    smallest_eigenvalue: float | None = None
+    at_bound: tuple[str, ...] = ()
+    sandwich_ratio: float | None = None
+    verified_by: str | None = None
+    verify_difference: float | None = None
+    notices: tuple[str, ...] = ()
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether the fit may be quoted: it converged, to a minimum, and nobody found a deeper one."""
+        return not self.objections
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """Every reason not to believe the fit, each a short clause; empty for a trustworthy fit."""
+        checks = (
+            (not self.converged, _because("not converged", self.message)),
+            (self.converged and not self.positive_definite, "the Hessian is not positive definite"),
+            (self._outdone, f"{self.verified_by or 'a second engine'} found a deeper minimum"),
+        )
+        return tuple(objection for fails, objection in checks if fails)
+
+    @property
+    def _outdone(self) -> bool:
+        """Whether the second engine went deeper by more than the tolerance; NaN counts as deeper."""
+        return self.verify_difference is not None and not self.verify_difference <= VERIFY_TOLERANCE
+
+
+def _because(verdict: str, message: str) -> str:
+    """Join a verdict and the fit's own message, or return the verdict alone if there is no message."""
+    return f"{verdict}: {message}" if message else verdict

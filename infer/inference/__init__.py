@@ -1,0 +1,1 @@
+"""Inference, written once against the contract of `infer.likelihood`."""

@@ -1,0 +1,370 @@
+"""Maximum-likelihood fits that say how good they are.
+
+`fit` minimises -logpdf with the Newton solver of `minimize`; what that leaves unconverged goes to
+MIGRAD, whose result Newton polishes and certifies.  The certificate is computed from the exact
+Hessian at the end point, whichever engine found it; nobody's word of convergence is taken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from infer.certificate import Certificate
+from infer.data import Data
+from infer.errors import ParameterError
+from infer.inference.migrad import migrad
+from infer.inference.minimize import (
+    CONVERGED,
+    MESSAGES,
+    Box,
+    Minimum,
+    Newton,
+    minimize,
+    restricted_inverse,
+)
+from infer.likelihood import Likelihood, check_data
+from infer.parameters import Parameters
+from infer.typing import Matrix, Scalar
+
+FloatArray = npt.NDArray[np.float64]
+
+_POWER_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a fit starts and what it may move, by parameter name.
+
+    Attributes:
+        start: Start values that replace the declared ones.
+        bounds: Bounds that replace the declared ones.
+        fixed: Parameters to hold, with the value to hold them at.
+        solver: Settings of the minimiser.
+
+    Raises:
+        ParameterError: When used: a name is unknown, or a value lies outside its bounds.
+    """
+
+    start: Mapping[str, float] = field(default_factory=dict)
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    solver: Newton = Newton()
+
+    def applied(self, parameters: Parameters) -> Parameters:
+        """The parameters with these settings; `Parameter` itself refuses impossible ones."""
+        for name in (*self.start, *self.bounds, *self.fixed):
+            known = parameters[name]
+            low, high = self.bounds.get(name, known.bounds)
+            value = self.fixed.get(name, self.start.get(name))
+            if value is None:
+                value = min(max(known.init, low), high)
+            parameters = parameters.replace(
+                name,
+                init=float(value),
+                bounds=(float(low), float(high)),
+                fixed=known.fixed or name in self.fixed,
+            )
+        return parameters
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """A best fit with its certificate; plain numbers, no likelihood and no minimiser inside.
+
+    Attributes:
+        parameters: Declarations, in the order of the vectors below.
+        values: Best fit with shape (P,).
+        uncertainties: Square roots of the covariance's diagonal with shape (P,).  For a parameter
+            at a bound, that of the Hessian with this parameter released, to be read as one-sided;
+            NaN where the Hessian gives none, and for fixed parameters.
+        covariance: Inverse Hessian of -logpdf with shape (P, P); rows and columns of parameters
+            that are fixed or at a bound are zero.
+        hessian: Hessian of -logpdf with shape (P, P).
+        inactive: True for parameters that are neither fixed nor at a bound, with shape (P,).
+        twice_nll: Twice the negative log-likelihood at the best fit, constants as in pyhf.
+        poi: Name of the parameter of interest; None if nobody named one.
+        certificate: Why these numbers may be believed.
+        engine: ``"newton"``, or ``"migrad"`` when the fallback was needed.
+        n_steps: Evaluations of the likelihood's curvature.
+        seconds: Wall-clock time of the fit in seconds.
+    """
+
+    parameters: Parameters
+    values: FloatArray
+    uncertainties: FloatArray
+    covariance: FloatArray
+    hessian: FloatArray
+    inactive: npt.NDArray[np.bool_]
+    twice_nll: float
+    poi: str | None
+    certificate: Certificate
+    engine: str
+    n_steps: int
+    seconds: float
+
+    @property
+    def status(self) -> Certificate:
+        """The certificate."""
+        return self.certificate
+
+    @property
+    def correlation(self) -> FloatArray:
+        """Correlation matrix with shape (P, P); zero for parameters fixed or at a bound."""
+        sigma = np.sqrt(np.diagonal(self.covariance))
+        norm = np.outer(sigma, sigma)
+        return np.divide(self.covariance, norm, out=np.zeros_like(norm), where=norm > 0.0)
+
+    def value(self, name: str) -> float:
+        """Best fit of one parameter."""
+        return float(self.values[self.parameters.position(name)])
+
+    def uncertainty(self, name: str) -> float | None:
+        """Uncertainty of one parameter, None where the Hessian gives none."""
+        sigma = float(self.uncertainties[self.parameters.position(name)])
+        return sigma if np.isfinite(sigma) else None
+
+    def at_bound(self, name: str) -> bool:
+        """Whether a parameter ended at one of its bounds, so that its uncertainty is one-sided."""
+        return name in self.certificate.at_bound
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """The record as a JSON object: the schema of ``infer fit --json``."""
+        c = self.certificate
+        return {
+            "poi": self.poi,
+            "parameters": {
+                name: {
+                    "value": self.value(name),
+                    "uncertainty": self.uncertainty(name),
+                    "one_sided": self.at_bound(name),
+                }
+                for name in self.parameters
+            },
+            "twice_nll": _finite(self.twice_nll),
+            "status": {
+                "converged": c.converged,
+                "message": c.message,
+                "edm": _finite(c.edm),
+                "projected_gradient": _finite(c.projected_gradient),
+                "positive_definite": c.positive_definite,
+                "smallest_eigenvalue": c.smallest_eigenvalue,
+                "at_bound": list(c.at_bound),
+                "verified_by": c.verified_by,
+                "verify_difference": c.verify_difference,
+                "notices": list(c.notices),
+            },
+            "engine": self.engine,
+            "n_steps": self.n_steps,
+            "seconds": self.seconds,
+        }
+
+    def __str__(self) -> str:
+        """Best fit of the parameter of interest and the certificate, in two lines."""
+        c = self.certificate
+        head = "no parameter of interest named" if self.poi is None else _estimate(self, self.poi)
+        verdict = "; ".join(c.objections) or f"converged, EDM {c.edm:.1e}"
+        return f"{head}\n2NLL = {self.twice_nll:.6f} ({verdict})"
+
+
+class _Solved(eqx.Module):
+    """A minimum with what is always wanted of it."""
+
+    minimum: Minimum
+    covariance: Matrix
+    smallest_eigenvalue: Scalar
+
+
+def fit(
+    likelihood: Likelihood,
+    data: Data,
+    *,
+    poi: str | None = None,
+    settings: Settings | None = None,
+    verify: bool = False,
+) -> FitResult:
+    """Maximise the likelihood.
+
+    Args:
+        likelihood: Any likelihood.
+        data: Data for it.
+        poi: Parameter of interest; None takes the one that the likelihood declares.
+        settings: Start values, bounds, fixed parameters and solver.
+        verify: Repeat the fit with MIGRAD from the declared start values and compare.
+
+    Raises:
+        ParameterError: A name is unknown, or a setting impossible.
+        DataError: The data do not fit the likelihood.
+    """
+    began = time.perf_counter()
+    settings = settings or Settings()
+    parameters = settings.applied(likelihood.parameters)
+    name = parameters.poi if poi is None else poi
+    if name is not None:
+        parameters.position(name)
+    check_data(likelihood, data)
+    box = box_of(parameters)
+    solved, engine = solve(likelihood, data, box, settings.solver)
+    check = migrad(likelihood, data, box) if verify else None
+    if check is not None and check.nll < float(solved.minimum.curvature.value) - 1e-4:
+        better = eqx.tree_at(lambda b: b.start, box, jnp.asarray(check.theta))
+        solved, engine = _solve(likelihood, data, better, settings.solver), "migrad"
+    result = _result(likelihood, parameters, name, solved, engine, box)
+    if check is not None:
+        result = _verified(result, check.nll)
+    return replace(result, seconds=time.perf_counter() - began)
+
+
+def box_of(parameters: Parameters) -> Box:
+    """Start, bounds and free parameters as arrays."""
+    arrays = (parameters.init, parameters.lower, parameters.upper, ~parameters.fixed)
+    return Box(*jax.device_put(arrays))
+
+
+def solve(likelihood: Likelihood, data: Data, box: Box, solver: Newton) -> tuple[_Solved, str]:
+    """Newton; where it fails, MIGRAD from the best point so far, polished by Newton."""
+    solved = _solve(likelihood, data, box, solver)
+    if int(solved.minimum.status) == CONVERGED:
+        return solved, "newton"
+    start = solved.minimum.theta
+    start = jnp.where(jnp.isfinite(solved.minimum.curvature.value), start, box.start)
+    found = migrad(likelihood, data, eqx.tree_at(lambda b: b.start, box, start))
+    polished = eqx.tree_at(lambda b: b.start, box, jnp.asarray(found.theta))
+    again = _solve(likelihood, data, polished, solver)
+    lower = float(again.minimum.curvature.value) <= float(solved.minimum.curvature.value)
+    return (again, "migrad") if lower else (solved, "newton")
+
+
+@eqx.filter_jit
+def _solve(likelihood: Likelihood, data: Data, box: Box, solver: Newton) -> _Solved:
+    minimum = minimize(likelihood, data, box, solver=solver)
+    inverse = restricted_inverse(minimum.curvature.hessian, minimum.inactive)
+    return _Solved(minimum, inverse, _smallest_eigenvalue(inverse))
+
+
+def _smallest_eigenvalue(inverse: Matrix) -> Scalar:
+    """Smallest eigenvalue of a positive definite matrix, by power iteration on its inverse.
+
+    The Rayleigh quotient is good to second order in the eigenvector.
+    """
+
+    def again(_: int, x: Any) -> Any:
+        y = inverse @ x
+        return y / jnp.maximum(jnp.linalg.norm(y), 1e-300)
+
+    start = jnp.sqrt(jnp.maximum(jnp.diagonal(inverse), 0.0))
+    x = jax.lax.fori_loop(0, _POWER_STEPS, again, start)
+    return 1.0 / (x @ inverse @ x)
+
+
+@eqx.filter_jit
+def _released(minimum: Minimum, at: Any) -> Scalar:
+    """Variance of one parameter with itself released from its bound, the others there held."""
+    inactive = minimum.inactive.at[at].set(True)
+    return restricted_inverse(minimum.curvature.hessian, inactive)[at, at]
+
+
+def _result(
+    likelihood: Likelihood,
+    parameters: Parameters,
+    poi: str | None,
+    solved: _Solved,
+    engine: str,
+    box: Box,
+) -> FitResult:
+    minimum = jax.device_get(solved.minimum)
+    free = np.asarray(box.free)
+    covariance = np.asarray(solved.covariance)
+    variances = np.diagonal(covariance).copy()
+    held = free & ~minimum.inactive
+    for at in np.flatnonzero(held):
+        variances[at] = float(_released(solved.minimum, at))
+    with np.errstate(invalid="ignore"):
+        uncertainties = np.where(free & (variances > 0.0), np.sqrt(variances), np.nan)
+    return FitResult(
+        parameters=parameters,
+        values=np.asarray(minimum.theta),
+        uncertainties=uncertainties,
+        covariance=covariance,
+        hessian=np.asarray(minimum.curvature.hessian),
+        inactive=np.asarray(minimum.inactive),
+        twice_nll=2.0 * float(minimum.curvature.value),
+        poi=poi,
+        certificate=_certificate(likelihood, parameters, minimum, solved, held),
+        engine=engine,
+        n_steps=int(minimum.n_steps),
+        seconds=0.0,
+    )
+
+
+def _certificate(
+    likelihood: Likelihood,
+    parameters: Parameters,
+    minimum: Minimum,
+    solved: _Solved,
+    held: npt.NDArray[np.bool_],
+) -> Certificate:
+    positive = bool(minimum.positive_definite)
+    eigenvalue = float(solved.smallest_eigenvalue)
+    if not positive:
+        eigenvalue = _by_diagonalisation(minimum)
+    return Certificate(
+        converged=int(minimum.status) == CONVERGED,
+        message=MESSAGES[int(minimum.status)],
+        edm=2.0 * float(minimum.edm),
+        projected_gradient=2.0 * float(minimum.projected_gradient),
+        positive_definite=positive,
+        smallest_eigenvalue=eigenvalue if np.isfinite(eigenvalue) else None,
+        at_bound=tuple(parameters.names[i] for i in np.flatnonzero(held)),
+        notices=likelihood.remarks,
+    )
+
+
+def _by_diagonalisation(minimum: Minimum) -> float:
+    """Smallest eigenvalue of the inactive Hessian where it is not positive."""
+    at = np.flatnonzero(minimum.inactive)
+    block = np.asarray(minimum.curvature.hessian)[np.ix_(at, at)]
+    if at.size == 0 or not np.all(np.isfinite(block)):
+        return np.nan
+    return float(np.linalg.eigvalsh(block)[0])
+
+
+def _verified(result: FitResult, nll: float) -> FitResult:
+    difference = _finite(result.twice_nll - 2.0 * nll)
+    changes = {"verified_by": "MIGRAD", "verify_difference": difference}
+    return replace(result, certificate=replace(result.certificate, **changes))
+
+
+def _finite(x: float) -> float | None:
+    return float(x) if np.isfinite(x) else None
+
+
+def _estimate(result: FitResult, name: str) -> str:
+    sigma = result.uncertainty(name)
+    text = f"{name} = {result.value(name):.6g}"
+    if sigma is None:
+        return f"{text} (no uncertainty)"
+    side = " (one-sided: at its bound)" if result.at_bound(name) else ""
+    return f"{text} ± {sigma:.3g}{side}"
+
+
+def require_poi(fitted: FitResult) -> str:
+    """The parameter of interest of a fit.
+
+    Raises:
+        ParameterError: None was named.
+    """
+    if fitted.poi is None:
+        raise ParameterError(
+            "no parameter of interest: the likelihood declares none, so name one (poi=...); "
+            f"the parameters begin with {', '.join(fitted.parameters.names[:5])}."
+        )
+    return fitted.poi

@@ -1,0 +1,428 @@
+"""The contract: what inference may ask of a likelihood, whatever it is made of.
+
+A likelihood is a family of probability distributions of *data* = (main data, auxiliary data),
+indexed by a vector ``theta`` that follows the order of ``parameters``::
+
+    log f(data | theta) = log f(main | theta) + sum of log constraint terms
+
+A concrete class implements three unbatched pure functions — ``log_main``, ``expected_main`` and
+``sample_main`` — and may override ``curvature_main`` with a closed form.  All else is written here,
+once; the constraint terms never pass through a concrete class, so that they are counted once
+however likelihoods are combined.
+
+==========================  ===================================================================
+inference                    needs
+==========================  ===================================================================
+fit, interval, scan          ``log_main``
+error budget                 ``log_main``, ``expected_main``
+toys, bootstrap              ``sample_main``
+==========================  ===================================================================
+
+Wrappers change how a likelihood takes part in an analysis, never the likelihood itself:
+`Product` combines, `Renamed` renames, `Correlated` ties parameters together, `Fixed` freezes them.
+Each has a method ``data`` that carries data of the wrapped likelihood over.
+
+Shapes of ``theta`` and of the auxiliary data are checked whenever a likelihood is evaluated (at
+trace time, free of cost); what needs the numbers themselves is checked by `check_data`, once.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from infer.constraints import ConstraintTerms, Curvature, MultivariateNormal, Normal
+from infer.data import Data, check_aux, check_aux_shape, check_leaves
+from infer.errors import DataError, ParameterError
+from infer.parameters import Parameter, Parameters, unique_positions
+from infer.typing import AuxVector, Index, Key, MainData, Matrix, Scalar, Vector
+
+
+class Likelihood(eqx.Module):
+    """Abstract likelihood; concrete classes are final.
+
+    ``theta`` always has shape (P,), with P = ``len(parameters)``, fixed parameters included.
+    """
+
+    parameters: eqx.AbstractVar[Parameters]
+    constraints: eqx.AbstractVar[ConstraintTerms]
+
+    @abstractmethod
+    def log_main(self, theta: Vector, main: MainData) -> Scalar:
+        """``log f(main | theta)``, normalisation constants included; -inf where it vanishes."""
+
+    @abstractmethod
+    def expected_main(self, theta: Vector) -> MainData:
+        """Asimov main data: the noiseless data whose best fit is ``theta``."""
+
+    @abstractmethod
+    def sample_main(self, theta: Vector, key: Key) -> MainData:
+        """One toy's main data."""
+
+    def curvature_main(self, theta: Vector, main: MainData) -> Curvature:
+        """Value, gradient and Hessian of ``-log_main``; by automatic differentiation here."""
+        value, gradient = jax.value_and_grad(self._nll_main)(theta, main)
+        return Curvature(value, gradient, jax.hessian(self._nll_main)(theta, main))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences about the model that a fit's certificate repeats, e.g. on repaired input."""
+        return ()
+
+    def check_main(self, main: MainData) -> None:
+        """Refuse main data that do not fit; a class whose data may vary in shape overrides this.
+
+        Raises:
+            DataError: structure or shapes differ from those of the Asimov data, or a value is not
+                finite.
+        """
+        expected = jax.eval_shape(self.expected_main, jnp.asarray(self.parameters.init))
+        check_leaves(main, expected)
+
+    def _nll_main(self, theta: Vector, main: MainData) -> Scalar:
+        return -self.log_main(theta, main)
+
+    def logpdf(self, theta: Vector, data: Data) -> Scalar:
+        """``log f(main, aux | theta)``, each constraint term exactly once."""
+        self._check_shapes(theta, data.aux)
+        return self.log_main(theta, data.main) + self.constraints.logpdf(theta, data.aux)
+
+    def curvature(self, theta: Vector, data: Data) -> Curvature:
+        """Value, gradient and Hessian of ``-logpdf``."""
+        self._check_shapes(theta, data.aux)
+        main = self.curvature_main(theta, data.main)
+        return main + self.constraints.curvature(theta, data.aux)
+
+    def expected(self, theta: Vector) -> Data:
+        """Asimov data: main and auxiliary."""
+        self._check_shapes(theta)
+        return Data(self.expected_main(theta), self.constraints.expected(theta))
+
+    def sample(self, theta: Vector, key: Key) -> Data:
+        """One toy: main and auxiliary data both fluctuate."""
+        self._check_shapes(theta)
+        main_key, aux_key = jax.random.split(key)
+        return Data(self.sample_main(theta, main_key), self.constraints.sample(theta, aux_key))
+
+    def information_main(self, theta: Vector) -> Matrix:
+        """Expected (Fisher) information of the main data: the variance of their score.
+
+        Equals the Hessian of ``-log_main`` averaged over data; for data in which ``log_main`` is
+        linear (counts, weighted events) or quadratic (Gaussian), the average is the value at the
+        Asimov data.
+        """
+        self._check_shapes(theta)
+        return self.curvature_main(theta, self.expected_main(theta)).hessian
+
+    def _check_shapes(self, theta: Vector, aux: AuxVector | None = None) -> None:
+        """Refuse vectors of another length, which a gather would clamp in silence."""
+        if np.shape(theta) != (len(self.parameters),):
+            raise ParameterError(
+                f"expected a parameter vector with shape ({len(self.parameters)},), "
+                f"got {np.shape(theta)}; `parameters.vector` makes one from names."
+            )
+        if aux is not None:
+            check_aux_shape(self.parameters, aux)
+
+
+def check_data(likelihood: Likelihood, data: Data) -> None:
+    """Refuse data that do not fit a likelihood; not inside jit, since it looks at the numbers.
+
+    Raises:
+        DataError: auxiliary data have the wrong length or lie outside the support of their
+            constraint, main data have another structure or shape than the likelihood's own, or any
+            value is not finite.
+    """
+    check_aux(likelihood.parameters, data.aux)
+    likelihood.check_main(data.main)
+
+
+def components_of(likelihood: Likelihood) -> tuple[str, ...]:
+    """Names of the parts of a combination, wrapped or not; empty for any other likelihood."""
+    while isinstance(likelihood, _View):
+        likelihood = likelihood.inner
+    return tuple(likelihood.components) if isinstance(likelihood, Product) else ()
+
+
+class Product(Likelihood):
+    """Combination of independent likelihoods that share parameters by name.
+
+    >>> both = Product(cms=first, atlas=second)
+    >>> data = both.data(cms=first_data, atlas=second_data)
+
+    Parameters are the union of the components' parameters; a shared constraint is counted once.
+
+    Raises:
+        ParameterError: two components declare one parameter in different ways.
+    """
+
+    parameters: Parameters = eqx.field(static=True)
+    constraints: ConstraintTerms
+    components: dict[str, Likelihood]
+    positions: dict[str, Index]
+
+    def __init__(self, **components: Likelihood) -> None:
+        if not components:
+            raise ParameterError("a Product needs at least one likelihood, given by name.")
+        self.components = components
+        self.parameters = Parameters(()).union(*(c.parameters for c in components.values()))
+        self.constraints = constraint_terms(self.parameters)
+        self.positions = {
+            name: jnp.asarray(self.parameters.positions(c.parameters.names), dtype=int)
+            for name, c in components.items()
+        }
+
+    def log_main(self, theta: Vector, main: MainData) -> Scalar:
+        """Sum over components."""
+        parts = (c.log_main(theta[self.positions[k]], main[k]) for k, c in self.components.items())
+        return jnp.sum(jnp.stack(list(parts)))
+
+    def expected_main(self, theta: Vector) -> MainData:
+        """Asimov main data by component."""
+        return {k: c.expected_main(theta[self.positions[k]]) for k, c in self.components.items()}
+
+    def sample_main(self, theta: Vector, key: Key) -> MainData:
+        """One toy's main data by component; keys follow the sorted component names."""
+        names = sorted(self.components)
+        keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
+        return {
+            k: c.sample_main(theta[self.positions[k]], keys[k]) for k, c in self.components.items()
+        }
+
+    def curvature_main(self, theta: Vector, main: MainData) -> Curvature:
+        """Sum of the components' closed forms, each in its own block."""
+        size = theta.shape[0]
+        total = Curvature(jnp.zeros(()), jnp.zeros(size), jnp.zeros((size, size)))
+        for name, component in self.components.items():
+            at = self.positions[name]
+            part = component.curvature_main(theta[at], main[name])
+            total = Curvature(
+                total.value + part.value,
+                total.gradient.at[at].add(part.gradient),
+                total.hessian.at[at[:, None], at[None, :]].add(part.hessian),
+            )
+        return total
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Those of the components, with the component's name."""
+        return tuple(f"{k}: {r}" for k, c in self.components.items() for r in c.remarks)
+
+    def check_main(self, main: MainData) -> None:
+        """Each component checks its own.
+
+        Raises:
+            DataError: components are missing or unknown, or one refuses its main data.
+        """
+        if not isinstance(main, Mapping) or set(main) != set(self.components):
+            got = sorted(main) if isinstance(main, Mapping) else type(main).__name__
+            raise DataError(f"expected main data for {sorted(self.components)}, got {got}.")
+        for name, component in self.components.items():
+            try:
+                component.check_main(main[name])
+            except DataError as error:
+                raise DataError(f"component {name!r}: {error}") from None
+
+    def data(self, **components: Data) -> Data:
+        """Data of the combination from the components' data.
+
+        Raises:
+            DataError: names differ from the components', or components disagree on a shared
+                auxiliary datum.
+        """
+        if set(components) != set(self.components):
+            raise DataError(
+                f"expected data for {sorted(self.components)}, got {sorted(components)}."
+            )
+        aux: dict[str, float] = {}
+        for name, component in self.components.items():
+            check_aux_shape(component.parameters, components[name].aux)
+            values = np.asarray(components[name].aux, dtype=float).tolist()
+            for parameter, value in zip(component.parameters.constrained, values, strict=True):
+                known = aux.setdefault(parameter, value)
+                if known != value:
+                    raise DataError(
+                        f"the auxiliary datum of shared parameter {parameter!r} is {known:g} in one "
+                        f"component and {value:g} in {name!r}; it is one measurement: make them "
+                        "equal, or rename one of the parameters (Renamed)."
+                    )
+        ordered = [aux[parameter] for parameter in self.parameters.constrained]
+        main = {name: components[name].main for name in self.components}
+        return Data(main, jnp.asarray(ordered, dtype=float))
+
+
+class _View(Likelihood):
+    """A likelihood seen through a gather of parameters: inner theta = theta[positions]."""
+
+    parameters: Parameters = eqx.field(static=True)
+    constraints: ConstraintTerms
+    inner: Likelihood
+    positions: Index
+
+    def log_main(self, theta: Vector, main: MainData) -> Scalar:
+        """As the wrapped likelihood."""
+        return self.inner.log_main(theta[self.positions], main)
+
+    def expected_main(self, theta: Vector) -> MainData:
+        """As the wrapped likelihood."""
+        return self.inner.expected_main(theta[self.positions])
+
+    def sample_main(self, theta: Vector, key: Key) -> MainData:
+        """As the wrapped likelihood."""
+        return self.inner.sample_main(theta[self.positions], key)
+
+    def curvature_main(self, theta: Vector, main: MainData) -> Curvature:
+        """The wrapped likelihood's closed form, added up where parameters are tied."""
+        at, size = self.positions, theta.shape[0]
+        part = self.inner.curvature_main(theta[at], main)
+        return Curvature(
+            part.value,
+            jnp.zeros(size).at[at].add(part.gradient),
+            jnp.zeros((size, size)).at[at[:, None], at[None, :]].add(part.hessian),
+        )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """As the wrapped likelihood."""
+        return self.inner.remarks
+
+    def check_main(self, main: MainData) -> None:
+        """As the wrapped likelihood."""
+        self.inner.check_main(main)
+
+    def _see(self, inner: Likelihood, parameters: Parameters, positions: Sequence[int]) -> None:
+        self.inner = inner
+        self.parameters = parameters
+        self.constraints = constraint_terms(parameters)
+        self.positions = jnp.asarray(positions, dtype=int)
+
+
+class Renamed(_View):
+    """The same likelihood with other parameter names, e.g. to share or unshare them in a `Product`.
+
+    Raises:
+        ParameterError: an old name is unknown, or two parameters would end up with one name
+            (tie parameters together with `Correlated`).
+    """
+
+    def __init__(self, likelihood: Likelihood, names: Mapping[str, str]) -> None:
+        parameters = likelihood.parameters.renamed(names)
+        self._see(likelihood, parameters, range(len(parameters)))
+
+    def data(self, data: Data) -> Data:
+        """Data of the renamed likelihood: the same numbers."""
+        return data
+
+
+class Fixed(_View):
+    """The same likelihood with some parameters held at given values in every fit.
+
+    Raises:
+        ParameterError: a name is unknown, or a value lies outside its bounds.
+    """
+
+    def __init__(self, likelihood: Likelihood, values: Mapping[str, float]) -> None:
+        parameters = likelihood.parameters
+        for name, value in values.items():
+            parameters = parameters.replace(name, init=float(value), fixed=True)
+        self._see(likelihood, parameters, range(len(parameters)))
+
+    def data(self, data: Data) -> Data:
+        """Data of the likelihood with frozen parameters: the same numbers."""
+        return data
+
+
+class Correlated(_View):
+    """The same likelihood with parameters correlated that it declares as independent.
+
+    ``rho = 1`` makes the named parameters one, under the first name.  With ``|rho| < 1`` each stays,
+    and their Normal constraints become one multivariate normal with correlation ``rho`` between
+    every two of them.
+
+    Raises:
+        ParameterError: names unknown or repeated, declarations that differ where they become one,
+            constraints other than Normal, or a ``rho`` that gives no valid correlation matrix.
+    """
+
+    kept_aux: Index
+
+    def __init__(self, likelihood: Likelihood, names: Sequence[str], *, rho: float = 1.0) -> None:
+        parameters = likelihood.parameters
+        at = unique_positions(parameters, names)
+        if len(at) < 2:
+            raise ParameterError(f"expected two or more parameters to correlate, got {list(names)}.")
+        if rho == 1.0:
+            merged, positions = _merge(parameters, names)
+        else:
+            merged, positions = _partial(parameters, names, rho), list(range(len(parameters)))
+        self._see(likelihood, merged, positions)
+        kept = [i for i, n in enumerate(parameters.constrained) if n in merged]
+        self.kept_aux = jnp.asarray(kept, dtype=int)
+
+    def data(self, data: Data) -> Data:
+        """Data with one auxiliary datum per remaining parameter.
+
+        Raises:
+            DataError: parameters that became one were measured to different values.
+        """
+        check_aux_shape(self.inner.parameters, data.aux)
+        names = self.inner.parameters.names
+        constrained = self.inner.parameters.constrained
+        values = np.asarray(data.aux, dtype=float)
+        seen: dict[int, float] = {}
+        for name, value in zip(constrained, values.tolist(), strict=True):
+            target = int(self.positions[names.index(name)])
+            if seen.setdefault(target, value) != value:
+                raise DataError(
+                    f"the auxiliary datum of {name!r} is {value:g}, but that of "
+                    f"{self.parameters.names[target]!r}, which it became one with, is "
+                    f"{seen[target]:g}; fully correlated parameters are measured once."
+                )
+        return Data(data.main, data.aux[self.kept_aux])
+
+
+def constraint_terms(parameters: Parameters) -> ConstraintTerms:
+    """The constraint terms that parameters declare, as arrays: what a concrete class stores."""
+    return ConstraintTerms.build(parameters.names, [p.constraint for p in parameters.values()])
+
+
+def _merge(parameters: Parameters, names: Sequence[str]) -> tuple[Parameters, list[int]]:
+    """Parameters with ``names`` made one, and where each old parameter went."""
+    first = parameters[names[0]]
+    for name in names[1:]:
+        Parameters((first,)).union(Parameters((_same(parameters[name], first),)))
+    poi = names[0] if parameters.poi in names else parameters.poi
+    merged = Parameters((p for n, p in parameters.items() if n not in names[1:]), poi=poi)
+    positions = [
+        merged.position(names[0] if name in names else name) for name in parameters.names
+    ]
+    return merged, positions
+
+
+def _same(parameter: Parameter, first: Parameter) -> Parameter:
+    """The parameter under the first one's name and group: what else differs is a conflict."""
+    return replace(parameter, name=first.name, group=first.group)
+
+
+def _partial(parameters: Parameters, names: Sequence[str], rho: float) -> Parameters:
+    """Parameters whose Normal constraints on ``names`` became one multivariate normal."""
+    widths = []
+    for name in names:
+        constraint = parameters[name].constraint
+        if not isinstance(constraint, Normal):
+            raise ParameterError(
+                f"partial correlation needs Normal constraints, but {name!r} has {constraint!r}."
+            )
+        widths.append(constraint.width)
+    correlation = np.full((len(names), len(names)), rho) + (1.0 - rho) * np.eye(len(names))
+    covariance = correlation * np.outer(widths, widths)
+    joint = MultivariateNormal(tuple(names), tuple(map(tuple, covariance.tolist())))
+    for name in names:
+        parameters = parameters.replace(name, constraint=joint)
+    return parameters

@@ -1,0 +1,1 @@
+"""The adapters: each turns one kind of input into a likelihood, and none imports another."""

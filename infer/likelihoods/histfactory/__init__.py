@@ -1,0 +1,1 @@
+"""HistFactory: binned likelihoods from pyhf workspaces."""

@@ -1,0 +1,1 @@
+"""Pure functions on arrays, with the source of each formula."""

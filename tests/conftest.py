@@ -1,0 +1,46 @@
+"""Strict numerics, a warm compilation cache and the fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import hypothesis
+import jax
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+CACHE = {
+    "jax_compilation_cache_dir": str(ROOT / ".cache" / "jax"),
+    "jax_persistent_cache_min_compile_time_secs": 0.1,
+}
+for _name, _value in CACHE.items():
+    os.environ.setdefault(_name.upper(), str(_value))  # for the commands that tests start
+    jax.config.update(_name, _value)
+
+# The same examples in every run; no deadline, because the first example pays for the compilation.
+hypothesis.settings.register_profile("infer", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("infer")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of the shared inputs, which may lie beside the repository."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("the shared inputs are not beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def likelihoods(shared: Path) -> Path:
+    """Folder of the published likelihoods and their verified minima among the shared inputs."""
+    folder = shared / "likelihoods"
+    if not folder.is_dir():
+        pytest.skip("the shared inputs hold no published likelihoods")
+    return folder

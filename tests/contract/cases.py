@@ -1,0 +1,204 @@
+"""The table of likelihoods that obey the laws: one line per case, `CASES` at the end of this file.
+
+A new adapter joins with a builder that returns ``(likelihood, data, truth)``: ``data`` are not the
+Asimov data of ``truth``, and ``truth`` lies away from kinks and inside the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from infer.constraints import LogNormal, MultivariateNormal, Normal, Poisson
+from infer.data import Data
+from infer.likelihood import Correlated, Fixed, Likelihood, Product, Renamed
+from infer.parameters import Parameter
+from infer.typing import MainData, Vector
+from tests.contract.models import Bins, Linear, OnOff
+
+Built = tuple[Likelihood, Data, Vector]
+
+
+def ravel(main: MainData) -> Vector:
+    """All main data in one vector."""
+    return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(main)])
+
+
+def poisson_variance(likelihood: Likelihood, theta: Vector) -> Vector:
+    """Counts vary by their mean."""
+    return ravel(likelihood.expected_main(theta))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One likelihood and what the laws need to know about it.
+
+    Args:
+        name: how the case is called in the test report.
+        build: makes the likelihood, data and the true parameters.
+        variance: variance of ``statistic(main)`` as a function of likelihood and theta.
+        statistic: turns main data into a vector whose toy mean is that of the Asimov data.
+        linear: a linear Gaussian problem, whose pulls are exactly normal.
+        n_toys: toys for the laws about distributions.
+    """
+
+    name: str
+    build: Callable[[], Built]
+    variance: Callable[[Likelihood, Vector], Vector] = poisson_variance
+    statistic: Callable[[MainData], Vector] = ravel
+    linear: bool = False
+    n_toys: int = 4000
+
+
+def normal_variance(likelihood: Likelihood, theta: Vector) -> Vector:  # noqa: ARG001  # same for all theta
+    """Declared widths of linear Gaussian measurements, wrapped or not."""
+    inner = likelihood
+    while not isinstance(inner, Linear | Product):
+        inner = inner.inner
+    parts = inner.components.items() if isinstance(inner, Product) else [("", inner)]
+    return jnp.concatenate([part.width**2 for _, part in sorted(parts)])
+
+
+ALPHA = Parameter("alpha", 0.0, (-5.0, 5.0), Normal(1.0), group="shape")
+GAMMA = Parameter("gamma", 1.0, (1e-6, 10.0), Poisson(25.0))
+KAPPA = Parameter("kappa", 1.0, (1e-3, 10.0), LogNormal(1.15))
+MU = Parameter("mu", 1.0, (-2.0, 10.0))
+
+
+def on_off() -> Built:
+    """Two counts without constraints."""
+    return OnOff(signal=12.0, tau=2.5), Data(jnp.array([31.0, 17.0]), jnp.zeros(0)), jnp.array([1.4, 8.0])
+
+
+def bins() -> Built:
+    """Five bins with a Normal, a Poisson and a LogNormal constraint."""
+    likelihood = Bins((MU, ALPHA, GAMMA, KAPPA), [2.0, 9.0, 14.0, 6.0, 1.0], [40.0, 33.0, 25.0, 18.0, 12.0])
+    main = jnp.array([45.0, 40.0, 49.0, 20.0, 9.0])
+    return likelihood, Data(main, jnp.array([0.3, 28.0, 0.93])), jnp.array([1.3, -0.7, 1.1, 0.95])
+
+
+def other_bins() -> Built:
+    """Three bins whose alpha is that of `bins`, the rest its own."""
+    own = (
+        Parameter("mu2", -1.0, (-5.0, 5.0)),
+        ALPHA,
+        Parameter("gamma2", 1.0, (1e-6, 10.0), Poisson(400.0)),
+        Parameter("kappa2", 1.0, (1e-3, 10.0), LogNormal(1.05)),
+    )
+    likelihood = Bins(own, [3.0, -8.0, 5.0], [60.0, 70.0, 30.0])
+    data = Data(jnp.array([50.0, 82.0, 33.0]), jnp.array([0.3, 390.0, 1.01]))
+    return likelihood, data, jnp.array([-0.6, -0.7, 1.02, 0.98])
+
+
+COVARIANCE = ((0.25, 0.06, 0.0), (0.06, 0.04, -0.05), (0.0, -0.05, 1.0))
+JOINT = MultivariateNormal(("c", "a", "b"), COVARIANCE)
+DESIGN = ((1.0, 0.5, 0.0, -1.0), (0.3, -1.0, 1.0, 0.0), (0.0, 2.0, 0.1, 0.4), (1.0, 1.0, 1.0, 1.0))
+
+
+def linear() -> Built:
+    """Gaussian measurements of four free parameters, of different scales and signs."""
+    free = tuple(Parameter(name, start) for name, start in zip("abcd", (0.0, -3.0, 2.0, 1.0), strict=True))
+    likelihood = Linear(free, DESIGN, (0.1, 2.0, 0.5, 1.0))
+    main = jnp.array([-99.0, -48.0, -5.0, 51.0])
+    return likelihood, Data(main, jnp.zeros(0)), jnp.array([0.4, -2.0, 1.5, -0.3])
+
+
+def linear_joint() -> Built:
+    """Gaussian measurements with a MultivariateNormal on (c, a, b), in another order than theirs."""
+    parameters = (
+        Parameter("a", 0.0, constraint=JOINT),
+        Parameter("d", 1.0),
+        Parameter("b", -3.0, (-10.0, 10.0), JOINT),
+        Parameter("c", 2.0, constraint=JOINT),
+    )
+    likelihood = Linear(parameters, DESIGN, (0.3, 2.0, 0.5, 1.0))
+    main = jnp.array([-99.0, -48.0, -5.0, 51.0])
+    return likelihood, Data(main, jnp.array([0.1, -2.6, 1.7])), jnp.array([0.4, -0.3, -2.0, 1.5])
+
+
+def linear_normal() -> Built:
+    """Gaussian measurements of one free parameter and three with equal Normal constraints."""
+    nuisances = (Parameter(name, 0.0, (-6.0, 6.0), Normal(0.5)) for name in "xyz")
+    likelihood = Linear((Parameter("m", 125.0), *nuisances), DESIGN, (0.3, 2.0, 0.5, 1.0))
+    main = jnp.array([26.0, -14.0, 1.0, 174.0])
+    return likelihood, Data(main, jnp.array([0.2, 0.2, -0.1])), jnp.array([124.5, 0.4, -0.3, 0.2])
+
+
+def fixed() -> Built:
+    """A constrained and a free parameter frozen."""
+    likelihood, data, truth = linear_joint()
+    frozen = Fixed(likelihood, {"b": -2.0, "d": -0.3})
+    return frozen, frozen.data(data), truth
+
+
+def renamed() -> Built:
+    """Two names swapped inside a MultivariateNormal, another changed."""
+    likelihood, data, truth = linear_joint()
+    other = Renamed(likelihood, {"a": "c", "c": "a", "d": "delta"})
+    return other, other.data(data), truth
+
+
+def merged() -> Built:
+    """Two nuisance parameters made one."""
+    likelihood, data, _ = linear_normal()
+    one = Correlated(likelihood, ["x", "y"])
+    return one, one.data(data), jnp.array([124.5, 0.4, 0.2])
+
+
+def half() -> Built:
+    """Two nuisance parameters with a correlation of one half."""
+    likelihood, data, truth = linear_normal()
+    tied = Correlated(likelihood, ["z", "x"], rho=0.5)
+    return tied, tied.data(data), truth
+
+
+def product() -> Built:
+    """Two channels that share alpha and its constraint."""
+    (first, first_data, theta), (second, second_data, other) = bins(), other_bins()
+    both = Product(signal=first, control=second)
+    truth = jnp.concatenate([theta, other[jnp.array([0, 2, 3])]])
+    return both, both.data(signal=first_data, control=second_data), truth
+
+
+def nested() -> Built:
+    """A combination of combinations: alpha of all three is one, and the on/off problem is alone."""
+    inner, inner_data, theta = product()
+    third, third_data, _ = other_bins()
+    third = Renamed(third, {"mu2": "mu", "gamma2": "gamma3", "kappa2": "kappa3"})
+    third = Fixed(third, {})
+    alone, alone_data, last = on_off()
+    alone = Renamed(alone, {"mu": "r"})
+    third = Renamed(third, {"mu": "mu3"})
+    outer = Product(z=inner, y=Product(x=alone, w=third))
+    main = outer.components["y"].data(x=alone_data, w=third_data)
+    truth = jnp.concatenate([theta, last, jnp.array([-0.5, 0.97, 1.03])])
+    return outer, outer.data(z=inner_data, y=main), truth
+
+
+def product_linear() -> Built:
+    """Two Gaussian likelihoods that share a MultivariateNormal, in different orders."""
+    first, first_data, theta = linear_joint()
+    others = (first.parameters["c"], first.parameters["b"], Parameter("e", 0.0), first.parameters["a"])
+    second = Linear(others, DESIGN, (1.0, 0.2, 0.7, 3.0))
+    second_data = Data(jnp.array([-98.0, -47.0, -6.0, 55.0]), jnp.array([1.7, -2.6, 0.1]))
+    both = Product(second=second, first=first)
+    a, d, b, c = theta
+    return both, both.data(first=first_data, second=second_data), jnp.stack([c, b, jnp.array(0.7), a, d])
+
+
+CASES = (
+    Case("on_off", on_off),
+    Case("bins", bins),
+    Case("linear", linear, normal_variance, linear=True),
+    Case("linear_joint", linear_joint, normal_variance, linear=True),
+    Case("fixed", fixed, normal_variance, linear=True),
+    Case("renamed", renamed, normal_variance, linear=True),
+    Case("correlated_one", merged, normal_variance, linear=True),
+    Case("correlated_half", half, normal_variance, linear=True),
+    Case("product", product),
+    Case("product_of_products", nested),
+    Case("product_linear", product_linear, normal_variance, linear=True),
+)

@@ -1,0 +1,371 @@
+"""The laws that every likelihood obeys, over the table of `tests.contract.cases`.
+
+What a case costs is compiled once (`Lab`) and shared by the laws.  Laws about distributions compare
+toys with declared moments; their false-alarm rate is `tests.contract.zscores.FALSE_ALARM` per case
+and comparison, and their keys are fixed.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from infer.constraints import Curvature, MultivariateNormal
+from infer.data import Data
+from infer.errors import DataError
+from infer.likelihood import Fixed, Likelihood, Product, Renamed, check_data
+from infer.typing import Key, Matrix, Vector
+from tests.contract.cases import CASES, Case
+from tests.contract.zscores import (
+    Array,
+    covariance_deviation,
+    mean_deviation,
+    pull_deviation,
+    variance_deviation,
+)
+
+N_DIRECTIONS = 8
+BATCH = 200
+
+
+class Point(eqx.Module):
+    """What a likelihood says at one point, by two ways."""
+
+    gradient: Vector
+    closed: Curvature
+    automatic: Matrix
+
+
+class Toys(eqx.Module):
+    """What toys say, each with the toys along the first axis; hessian and score along directions."""
+
+    statistic: Matrix
+    aux: Matrix
+    score: Matrix
+    direction_score: Matrix
+    direction_hessian: Matrix
+
+
+@eqx.filter_jit
+def _point(likelihood: Likelihood, theta: Vector, data: Data) -> Point:
+    """Gradient and Hessian by automatic differentiation, and by the likelihood's own closed form."""
+
+    def nll(theta: Vector) -> Array:
+        return -likelihood.logpdf(theta, data)
+
+    return Point(jax.grad(nll)(theta), likelihood.curvature(theta, data), jax.hessian(nll)(theta))
+
+
+@eqx.filter_jit
+def _many(likelihood: Likelihood, thetas: Matrix, data: Data) -> tuple[Vector, Matrix]:
+    """Log-probability and its gradient at many points."""
+
+    def logpdf(theta: Vector) -> Array:
+        return likelihood.logpdf(theta, data)
+
+    return jax.vmap(jax.value_and_grad(logpdf))(thetas)
+
+
+@eqx.filter_jit
+def _toys(case: Case, likelihood: Likelihood, theta: Vector, keys: Key, directions: Matrix) -> Toys:
+    """Moments of toys at the truth."""
+
+    def one(key: Key) -> Toys:
+        data = likelihood.sample(theta, key)
+        score = jax.grad(likelihood.logpdf)(theta, data)
+        hessian = likelihood.curvature_main(theta, data.main).hessian
+        along = directions.T @ hessian @ directions
+        statistic = case.statistic(data.main)
+        return Toys(statistic, data.aux, score, directions.T @ score, along)
+
+    batches = jax.lax.map(jax.vmap(one), keys.reshape(-1, BATCH))
+    return jax.tree.map(lambda leaf: leaf.reshape(len(keys), *leaf.shape[2:]), batches)
+
+
+class Lab:
+    """One case with everything that is computed once."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.likelihood, self.data, self.truth = case.build()
+
+    def point(self, theta: Array, data: Data) -> Point:
+        """As `_point`."""
+        return _point(self.likelihood, jnp.asarray(theta), data)
+
+    def many(self, thetas: Array) -> tuple[Array, Array]:
+        """As `_many`, in chunks of one size, so that it is compiled once."""
+        size = 4 * len(self.truth) + 1
+        padding = -len(thetas) % size
+        padded = np.concatenate([thetas, np.tile(thetas[:1], (padding, 1))])
+        chunks = [
+            _many(self.likelihood, jnp.asarray(chunk), self.data)
+            for chunk in np.split(padded, len(padded) // size)
+        ]
+        values, gradients = (np.concatenate(part) for part in zip(*chunks, strict=True))
+        return values[: len(thetas)], gradients[: len(thetas)]
+
+    @cached_property
+    def here(self) -> Point:
+        """At the truth, with the case's data."""
+        return self.point(self.truth, self.data)
+
+    @cached_property
+    def asimov(self) -> Data:
+        """Asimov data of the truth."""
+        return self.likelihood.expected(self.truth)
+
+    @cached_property
+    def information(self) -> Array:
+        """Expected information of main and auxiliary data at the truth."""
+        terms = self.likelihood.constraints
+        slope = np.asarray(terms.score_derivative(self.truth))
+        aux = slope @ np.asarray(terms.aux_covariance(self.truth)) @ slope.T
+        return self.information_main + aux
+
+    @cached_property
+    def information_main(self) -> Array:
+        """Expected information of the main data at the truth."""
+        return np.asarray(eqx.filter_jit(self.likelihood.information_main)(self.truth))
+
+    @cached_property
+    def scale(self) -> Array:
+        """The natural length of every parameter: one standard deviation, the others held."""
+        return 1.0 / np.sqrt(np.diagonal(self.information))
+
+    @cached_property
+    def directions(self) -> Array:
+        """Each parameter in units of its scale; random combinations where there are many."""
+        size = len(self.truth)
+        if size <= N_DIRECTIONS:
+            return np.diag(self.scale)
+        random = np.random.default_rng(7).standard_normal((size, N_DIRECTIONS))
+        return self.scale[:, None] * np.linalg.qr(random)[0]
+
+    @cached_property
+    def keys(self) -> Key:
+        """Keys of the toys."""
+        return jax.random.split(jax.random.key(20240117), self.case.n_toys)
+
+    @cached_property
+    def toys(self) -> Toys:
+        """Toys at the truth."""
+        directions = jnp.asarray(self.directions)
+        toys = _toys(self.case, self.likelihood, self.truth, self.keys, directions)
+        return jax.tree.map(np.asarray, toys)
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
+def lab(request: pytest.FixtureRequest) -> Lab:
+    """One case of the table."""
+    return Lab(request.param)
+
+
+def eager_logpdf(likelihood: Likelihood, lab: Lab) -> float:
+    """Log-probability at the truth, not compiled."""
+    return float(likelihood.logpdf(lab.truth, lab.data))
+
+
+def test_gradient_equals_finite_differences(lab: Lab) -> None:
+    """Central differences of fourth order give the gradient, to 1e-6 of the natural scale."""
+    step = 3e-3 * lab.scale
+    shifts = [np.diag(k * step) for k in (-2.0, -1.0, 1.0, 2.0)]
+    far_below, below, above, far_above = np.split(
+        lab.many(np.concatenate([np.asarray(lab.truth) + shift for shift in shifts]))[0], 4
+    )
+    slope = (8.0 * (above - below) - (far_above - far_below)) / (12.0 * step)
+    difference = (slope + np.asarray(lab.here.gradient)) * lab.scale
+    assert np.max(np.abs(difference)) < 1e-6
+
+
+def test_curvature_equals_automatic_differentiation(lab: Lab) -> None:
+    """Value, gradient and Hessian in closed form agree with autodiff to 1e-10 of the natural scale."""
+    closed, scale = lab.here.closed, lab.scale
+    assert float(closed.value) == pytest.approx(-eager_logpdf(lab.likelihood, lab), rel=1e-12)
+    gradient = (np.asarray(closed.gradient) - np.asarray(lab.here.gradient)) * scale
+    hessian = (np.asarray(closed.hessian) - np.asarray(lab.here.automatic)) * np.outer(scale, scale)
+    size = 1.0 + np.max(np.abs(np.asarray(lab.here.automatic) * np.outer(scale, scale)))
+    assert np.max(np.abs(gradient)) < 1e-10 * size
+    assert np.max(np.abs(hessian)) < 1e-10 * size
+
+
+def test_jit_equals_eager(lab: Lab) -> None:
+    """Compilation changes rounding at most: log-probability, curvature and Asimov data agree."""
+    eager = lab.likelihood.curvature(lab.truth, lab.data)
+    for got, expected in zip(jax.tree.leaves(lab.here.closed), jax.tree.leaves(eager), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-10, atol=1e-10 * np.max(np.abs(expected)))
+    compiled = eqx.filter_jit(lab.likelihood.expected)(lab.truth)
+    for got, expected in zip(jax.tree.leaves(compiled), jax.tree.leaves(lab.asimov), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_vmap_equals_loop(lab: Lab) -> None:
+    """A batch of points gives what they give one by one, and a batch of toys likewise."""
+    thetas = np.asarray(lab.truth) + 0.1 * lab.scale * np.array([[-1.0], [0.0], [1.0]])
+    values, gradients = lab.many(thetas)
+    points = [lab.point(theta, lab.data) for theta in thetas]
+    np.testing.assert_allclose(values, [-p.closed.value for p in points], rtol=1e-11)
+    expected = -np.asarray([p.gradient for p in points]) * lab.scale
+    np.testing.assert_allclose(gradients * lab.scale, expected, rtol=1e-8, atol=1e-9)
+    for i in range(2):
+        toy = lab.likelihood.sample(lab.truth, lab.keys[i])
+        np.testing.assert_allclose(lab.toys.statistic[i], lab.case.statistic(toy.main), rtol=1e-10)
+        np.testing.assert_allclose(lab.toys.aux[i], toy.aux, rtol=1e-10)
+
+
+def test_asimov_data_are_explained_by_the_truth(lab: Lab) -> None:
+    """On Asimov data the gradient vanishes at the truth, to 1e-9 of the natural scale."""
+    gradient = np.asarray(lab.point(lab.truth, lab.asimov).closed.gradient) * lab.scale
+    assert np.max(np.abs(gradient)) < 1e-9
+
+
+def test_asimov_fit_returns_the_truth(lab: Lab) -> None:
+    """Newton's method from half a standard deviation aside returns the truth, to 1e-7 of it."""
+    free = ~lab.likelihood.parameters.fixed
+    scale = lab.scale / np.sqrt(len(lab.truth))
+    signs = np.where(np.arange(len(lab.truth)) % 2, -0.5, 0.5)
+    theta = np.asarray(lab.truth) + np.where(free, signs * scale, 0.0)
+    for _ in range(12):
+        closed = lab.point(theta, lab.asimov).closed
+        unit = np.outer(lab.scale, lab.scale)[np.ix_(free, free)]
+        hessian = np.asarray(closed.hessian)[np.ix_(free, free)] * unit
+        step = np.linalg.solve(hessian, (np.asarray(closed.gradient) * lab.scale)[free])
+        theta[free] -= step * lab.scale[free]
+        if np.max(np.abs(step)) < 1e-9:
+            break
+    assert np.max(np.abs(theta - np.asarray(lab.truth)) / lab.scale) < 1e-7
+
+
+def test_toys_have_the_declared_moments(lab: Lab) -> None:
+    """Main and auxiliary data have the declared mean and variance (false-alarm rate 4e-4 per case)."""
+    mean = np.asarray(lab.case.statistic(lab.asimov.main))
+    variance = np.asarray(lab.case.variance(lab.likelihood, lab.truth))
+    for worst, most in (
+        mean_deviation(lab.toys.statistic, mean),
+        variance_deviation(lab.toys.statistic, mean, variance),
+    ):
+        assert worst < most
+    terms = lab.likelihood.constraints
+    if terms.size:
+        aux, centre = lab.toys.aux.copy(), np.asarray(lab.asimov.aux).copy()
+        factors = np.asarray(terms.lognormal.aux)
+        aux[:, factors], centre[factors] = np.log(aux[:, factors]), np.log(centre[factors])
+        worst, most = mean_deviation(aux, centre)
+        assert worst < most
+        worst, most = covariance_deviation(aux - centre, np.asarray(terms.aux_covariance(lab.truth)))
+        assert worst < most
+
+
+def test_score_has_mean_zero_and_the_information_as_covariance(lab: Lab) -> None:
+    """E[score] = 0 and cov[score] = information_main + the constraints' (false-alarm rate 2e-4)."""
+    worst, most = mean_deviation(lab.toys.score * lab.scale, np.zeros(len(lab.truth)))
+    assert worst < most
+    along = lab.directions.T @ lab.information @ lab.directions
+    worst, most = covariance_deviation(lab.toys.direction_score, along)
+    assert worst < most
+
+
+def test_information_is_the_average_hessian(lab: Lab) -> None:
+    """information_main is the Hessian of -log_main averaged over toys (false-alarm rate 1e-4)."""
+    along = lab.directions.T @ lab.information_main @ lab.directions
+    rows, columns = np.triu_indices(len(along))
+    hessians = lab.toys.direction_hessian[:, rows, columns]
+    worst, most = mean_deviation(hessians, along[rows, columns])
+    assert worst < most
+
+
+def test_information_is_positive(lab: Lab) -> None:
+    """The expected information has no negative eigenvalue."""
+    unit = np.outer(lab.scale, lab.scale)
+    assert np.linalg.eigvalsh(lab.information * unit)[0] > -1e-12
+
+
+def test_pulls_are_standard_normal(lab: Lab) -> None:
+    """Pulls of a linear Gaussian problem are N(0, 1): mean, width, shape (false-alarm rate 1e-4)."""
+    if not lab.case.linear:
+        pytest.skip("only the pulls of a linear Gaussian problem are exactly normal")
+    free = ~lab.likelihood.parameters.fixed
+    covariance = np.linalg.inv(lab.information[np.ix_(free, free)])
+    estimates = lab.toys.score[:, free] @ covariance
+    worst, most = pull_deviation(estimates / np.sqrt(np.diagonal(covariance)))
+    assert worst < most
+
+
+def test_constraints_are_counted_once(lab: Lab) -> None:
+    """Two copies that share all parameters are worth two main terms and one set of constraints."""
+    twice = Product(one=lab.likelihood, two=lab.likelihood)
+    data = twice.data(one=lab.data, two=lab.data)
+    main = float(lab.likelihood.log_main(lab.truth, lab.data.main))
+    constraints = float(lab.likelihood.constraints.logpdf(lab.truth, lab.data.aux))
+    assert float(twice.logpdf(lab.truth, data)) == pytest.approx(2.0 * main + constraints, rel=1e-12)
+
+
+def test_product_of_one_is_itself(lab: Lab) -> None:
+    """A combination of one likelihood has its parameters, values and Asimov data."""
+    alone = Product(only=lab.likelihood)
+    assert alone.parameters == lab.likelihood.parameters
+    value = float(alone.logpdf(lab.truth, alone.data(only=lab.data)))
+    assert value == pytest.approx(eager_logpdf(lab.likelihood, lab), rel=1e-13)
+    expected = alone.data(only=lab.asimov)
+    for got, like in zip(*map(jax.tree.leaves, (alone.expected(lab.truth), expected)), strict=True):
+        np.testing.assert_array_equal(got, like)
+
+
+def test_renaming_does_not_matter(lab: Lab) -> None:
+    """Other names for all parameters give the same log-probability at the same vector."""
+    names = lab.likelihood.parameters.names
+    other = Renamed(lab.likelihood, {name: f"new_{name}" for name in names})
+    assert other.parameters.names == tuple(f"new_{name}" for name in names)
+    value = float(other.logpdf(lab.truth, other.data(lab.data)))
+    assert value == pytest.approx(eager_logpdf(lab.likelihood, lab), rel=1e-13)
+
+
+def test_order_does_not_matter(lab: Lab) -> None:
+    """Components in another order give another order of parameters and the same log-probability."""
+    likelihood, names = lab.likelihood, lab.likelihood.parameters.names
+    shared = next(p for p in likelihood.parameters.values() if not isinstance(p.constraint, MultivariateNormal))
+    other = Renamed(likelihood, {n: f"new_{n}" for n in names if n != shared.name})
+    forward, backward = Product(a=likelihood, b=other), Product(b=other, a=likelihood)
+    values = dict(zip(names, np.asarray(lab.truth).tolist(), strict=True))
+    values |= {f"new_{name}": value for name, value in values.items()}
+    results = []
+    for both in (forward, backward):
+        theta = jnp.asarray([values[name] for name in both.parameters.names])
+        results.append(float(both.logpdf(theta, both.data(a=lab.data, b=lab.data))))
+    assert results[0] == pytest.approx(results[1], rel=1e-13)
+
+
+def test_fixing_keeps_the_logpdf(lab: Lab) -> None:
+    """A frozen parameter changes fits, not the likelihood."""
+    name = lab.likelihood.parameters.names[0]
+    frozen = Fixed(lab.likelihood, {name: float(lab.truth[0])})
+    assert frozen.parameters[name].fixed
+    value = float(frozen.logpdf(lab.truth, frozen.data(lab.data)))
+    assert value == pytest.approx(eager_logpdf(lab.likelihood, lab), rel=1e-13)
+
+
+def test_bounds_give_no_nan(lab: Lab) -> None:
+    """At every bound, and at all lower or upper bounds together, nothing is NaN or +inf."""
+    parameters, truth = lab.likelihood.parameters, np.asarray(lab.truth)
+    corners = [np.where(np.isfinite(b), b, truth) for b in (parameters.lower, parameters.upper)]
+    one_by_one = [
+        np.where(np.arange(len(truth)) == i, corner, truth)
+        for corner in corners
+        for i in range(len(truth))
+    ]
+    values, gradients = lab.many(np.asarray(corners + one_by_one))
+    assert not np.any(np.isnan(values) | (values == np.inf))
+    assert not np.any(np.isnan(gradients))
+
+
+def test_data_fit_their_likelihood(lab: Lab) -> None:
+    """Data, Asimov data and toys pass the check; data without their last auxiliary datum do not."""
+    for data in (lab.data, lab.asimov, lab.likelihood.sample(lab.truth, lab.keys[0])):
+        check_data(lab.likelihood, data)
+    with pytest.raises(DataError, match="auxiliary"):
+        check_data(lab.likelihood, Data(lab.data.main, jnp.zeros(lab.data.aux.shape[0] + 1)))
