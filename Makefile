@@ -49,5 +49,5 @@ bench: $(STAMP) ## seconds of a fit, beside other tools where they are installed
 	$(BIN)/python -m validation bench fit
 
 clean: ## remove what was built, keep .venv
-	rm -rf build dist demo-report docs/_build docs/reference docs/jupyter_execute .cache .hypothesis .ruff_cache
+	rm -rf build dist demo-report docs/_build docs/reference docs/jupyter_execute .cache .hypothesis
 	find infer tests -name __pycache__ -type d -prune -exec rm -rf {} +

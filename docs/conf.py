@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import typing
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 typing.GENERATING_DOCUMENTATION = "infer"  # jaxtyping then prints Float[Array, "n"] as it was written
 
@@ -13,13 +14,7 @@ author = "The infer developers"
 copyright = f"2026, {author}"
 release = version = installed_version("infer-hep")
 
-extensions = [
-    "myst_nb",
-    "sphinx.ext.apidoc",
-    "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
-    "sphinx.ext.viewcode",
-]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build", "jupyter_execute"]
 html_theme = "furo"
 html_title = "infer"
@@ -34,13 +29,10 @@ nb_execution_timeout = 120
 nb_merge_streams = True
 
 # ------------------------------------------------------------------------------------------- reference
-apidoc_modules = [{"path": "../infer", "destination": "reference"}]
-apidoc_automodule_options = {"members", "show-inheritance"}
-apidoc_module_first = True
-apidoc_separate_modules = True
 EXTRAS = ("arviz", "awkward", "boost_histogram", "dask_jobqueue", "distributed", "hist", "laplace", "nflows")
 EXTRAS += ("numpyro", "pyarrow", "sbi", "sklearn", "torch", "uproot", "zuko")
 autodoc_mock_imports = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
+autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 napoleon_google_docstring = True
@@ -54,6 +46,23 @@ nitpick_ignore_regex = [  # not documented here, and inventories of other sites 
 suppress_warnings = ["ref.python"]  # a record that is re-exported has two addresses, and either will do
 
 
+def _write_reference(app):
+    """Write one page for every public module, in a tree that follows the packages."""
+    root, folder = Path(app.confdir).parent, Path(app.srcdir, "reference")
+    folder.mkdir(exist_ok=True)
+    dotted = (".".join(path.relative_to(root).with_suffix("").parts) for path in (root / "infer").rglob("*.py"))
+    modules = sorted({name.removesuffix(".__init__") for name in dotted})
+    public = [name for name in modules if "._" not in name]
+    for name in public:
+        text = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n\n.. toctree::\n   :titlesonly:\n\n"
+        text += "".join(f"   {child}\n" for child in public if child.rpartition(".")[0] == name)
+        page = folder / f"{name}.rst"
+        if not page.exists() or page.read_text() != text:  # what is not touched is not read again
+            page.write_text(text)
+    for stale in {page for page in folder.iterdir() if page.stem not in public}:
+        stale.unlink()
+
+
 def _types_are_annotations(app, what, name, obj, options, lines):  # noqa: ARG001 - the signature is Sphinx's
     """Stop napoleon from taking `words: more words` for `type: description`, since types are annotations."""
     if what in {"attribute", "data", "property"}:
@@ -63,5 +72,6 @@ def _types_are_annotations(app, what, name, obj, options, lines):  # noqa: ARG00
 
 
 def setup(app):
-    """Run before napoleon, which has priority 500."""
+    """Write the reference before sources are read, and look at docstrings before napoleon (priority 500)."""
+    app.connect("builder-inited", _write_reference)
     app.connect("autodoc-process-docstring", _types_are_annotations, priority=400)

@@ -1,8 +1,59 @@
-"""Statistical inference for high-energy physics: from a likelihood to ``x ± (stat) ± (syst)``."""
+"""Statistical inference for high-energy physics: from a likelihood to ``x ± (stat) ± (syst)``.
+
+>>> import infer
+>>> likelihood, data = infer.read_workspace("workspaces/search.json")
+>>> print(infer.measure(likelihood, data))
+"""
 
 from __future__ import annotations
 
 import jax
 
 # Likelihood differences of 1e-4 in sums of 1e5 need float64; before any array is made, hence here.
-jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # jax does not type it
+
+from infer.api import measure, read_workspace  # noqa: E402  # after float64 is on
+from infer.data import Data  # noqa: E402
+from infer.errors import (  # noqa: E402
+    DataError,
+    InferError,
+    InputError,
+    ParameterError,
+    UntrustworthyError,
+    WorkspaceError,
+)
+from infer.inference.fits import FitResult, Settings, fit  # noqa: E402
+from infer.inference.profiles import Interval, Scan, interval, scan  # noqa: E402
+from infer.likelihood import Correlated, Fixed, Likelihood, Product, Renamed  # noqa: E402
+from infer.likelihoods.histfactory.model import HistFactory, Interpolation  # noqa: E402
+from infer.measurement import Measurement  # noqa: E402
+from infer.parameters import Parameter, Parameters  # noqa: E402
+
+__all__ = [
+    "Correlated",
+    "Data",
+    "DataError",
+    "FitResult",
+    "Fixed",
+    "HistFactory",
+    "InferError",
+    "InputError",
+    "Interpolation",
+    "Interval",
+    "Likelihood",
+    "Measurement",
+    "Parameter",
+    "ParameterError",
+    "Parameters",
+    "Product",
+    "Renamed",
+    "Scan",
+    "Settings",
+    "UntrustworthyError",
+    "WorkspaceError",
+    "fit",
+    "interval",
+    "measure",
+    "read_workspace",
+    "scan",
+]

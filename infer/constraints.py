@@ -260,16 +260,16 @@ class ConstraintTerms(eqx.Module):
     def sample(self, theta: Vector, key: Key) -> AuxVector:
         """One toy's auxiliary data, with shape (A,)."""
         n, p, g = self.normal, self.poisson, self.lognormal
-        normal_key, poisson_key, log_key, block_key = jax.random.split(key, 4)
-        noise = jax.random.normal(normal_key, n.at.shape, dtype=theta.dtype)
+        normal_key, count_key = jax.random.split(key)
+        noise = jax.random.normal(normal_key, (self.size,), dtype=theta.dtype)
         aux = jnp.zeros(self.size, dtype=theta.dtype)
-        aux = aux.at[n.aux].set(theta[n.at] + n.width * noise)
-        aux = aux.at[p.aux].set(sample_poisson(poisson_key, p.width * theta[p.at]))
-        noise = jax.random.normal(log_key, g.at.shape, dtype=theta.dtype)
-        aux = aux.at[g.aux].set(theta[g.at] * g.width**noise)
-        for i, b in enumerate(self.blocks):
-            noise = jax.random.normal(jax.random.fold_in(block_key, i), b.at.shape, theta.dtype)
-            aux = aux.at[b.aux].set(theta[b.at] + jnp.linalg.cholesky(b.covariance) @ noise)
+        aux = aux.at[n.aux].set(theta[n.at] + n.width * noise[n.aux])
+        aux = aux.at[g.aux].set(theta[g.at] * g.width ** noise[g.aux])
+        for b in self.blocks:
+            root = jnp.linalg.cholesky(b.covariance)
+            aux = aux.at[b.aux].set(theta[b.at] + root @ noise[b.aux])
+        if p.at.shape[0]:  # sampling counts is slow to compile
+            aux = aux.at[p.aux].set(sample_poisson(count_key, p.width * theta[p.at]))
         return aux
 
     def score_derivative(self, theta: Vector) -> Float[Array, "p a"]:
@@ -301,9 +301,16 @@ class ConstraintTerms(eqx.Module):
         A log-normal datum is multiplied, and a count stops at zero.
         """
         step = pull * jnp.sqrt(jnp.diagonal(self.aux_covariance(theta))[k])
-        is_log, is_count = jnp.any(self.lognormal.aux == k), jnp.any(self.poisson.aux == k)
-        moved = jnp.where(is_log, aux[k] * jnp.exp(jnp.where(is_log, step, 0.0)), aux[k] + step)
-        return aux.at[k].set(jnp.where(is_count, jnp.maximum(moved, 0.0), moved))
+        return self.moved(aux, jnp.zeros_like(aux).at[k].set(step))
+
+    def moved(self, aux: AuxVector, move: AuxVector) -> AuxVector:
+        """``aux`` plus ``move``, both with shape (A,), in the units of `aux_covariance`.
+
+        A log-normal datum is multiplied, and a count stops at zero.
+        """
+        log, count = self.lognormal.aux, self.poisson.aux
+        out = (aux + move).at[log].set(aux[log] * jnp.exp(move[log]))
+        return out.at[count].set(jnp.maximum(out[count], 0.0))
 
 
 def _where_positive(x: Float[Array, " k"]) -> Float[Array, " k"]:

@@ -2,8 +2,8 @@
 
 The sentence is always ``place: problem; remedy``. ``place`` is the path of names that leads to the
 value as a physicist would say it (``ws.json: channel 'SR', sample 'ttbar'``), ``field`` is the key
-below that place (``hi_data``, ``data[2]``; entries count from 0). Names are printed with ``repr``
-and values shortened, so that a message is one line whatever the document holds.
+below that place (``hi_data``, ``data[2]``; entries count from 0). Values are shortened and
+unprintable characters escaped, so that a message is one line whatever the document holds.
 
 Numbers must be finite and at most `LIMIT` in magnitude: a yield, a bound or an uncertainty beyond
 that is a slip of the pen, and float64 no longer resolves single events there.
@@ -29,7 +29,10 @@ _NOTHING: frozenset[str] = frozenset()
 
 def fail(place: str, problem: str, remedy: str) -> WorkspaceError:
     """Return (not raise) the error for `place`: one line, the problem first, then what to do."""
-    return WorkspaceError(f"{place}: {problem}; {remedy}")
+    message = f"{place}: {problem}; {remedy}"
+    if not message.isprintable():
+        message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    return WorkspaceError(message)
 
 
 def listed(names: Iterable[object]) -> str:

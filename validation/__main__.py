@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markdown import Markdown
 
 from validation import pyhf_agreement, tables, workspaces
 from validation.bench import cold_start, fit
@@ -14,7 +12,6 @@ from validation.bench.peers import TOOLS, default_peers
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 bench = typer.Typer(no_args_is_help=True, help="Side-by-side benchmarks.")
 app.add_typer(bench, name="bench")
-console = Console()
 
 Folder = Annotated[list[Path] | None, typer.Option("--folder", help="Where to look for workspaces; may be repeated.")]
 Results = Annotated[Path, typer.Option("--results", help="Where the tables are written.")]
@@ -44,7 +41,7 @@ def against_pyhf(
 ) -> None:
     """Likelihoods and fits against pyhf; exits 1 if a promise is broken."""
     found = pyhf_agreement.run(chosen(names, folder), count=points, seed=seed, results=results)
-    console.print(Markdown((results / "pyhf.md").read_text()))
+    print((results / "pyhf.md").read_text())
     if any(agreement.broken for agreement in found):
         raise typer.Exit(1)
 
@@ -73,7 +70,7 @@ def bench_fit(
         fit.markdown(entries, options, cold_start.markdown(start)),
         fit.record(entries, options) | {"cold_start": cold_start.record(start)},
     )
-    console.print(Markdown(page.read_text()))
+    print(page.read_text())
 
 
 @bench.callback()

@@ -80,7 +80,8 @@ class Agreement:
 
 def _draw(reference: Reference, rng: np.random.Generator) -> dict[str, float]:
     """One random point: N(0, 1) for alphas, N(1, sigma) for the luminosity, ±20 % for gammas, up to 3 for factors."""
-    config, point = reference.model.config, {}
+    config = reference.model.config
+    point: dict[str, float] = {}
     low, high = np.array(config.suggested_bounds()).T
     scalars = {name for name, kind in config.modifiers if kind in {"normsys", "histosys", "lumi"}}
     for name in config.par_order:
@@ -127,16 +128,14 @@ def check_fit(path: Path, reference: Reference) -> FitCheck:
     start = time.perf_counter()
     result = infer.fit(likelihood, data)
     seconds = time.perf_counter() - start
-    values = np.asarray(result.values)
-    names = likelihood.parameters.names
-    theirs = -2.0 * reference.logpdf(dict(zip(names, values.tolist(), strict=True)))
+    theirs = -2.0 * reference.logpdf({name: result.value(name) for name in result.parameters.names})
     known = workspaces.known_fit(path)
-    sigma = float(np.asarray(result.uncertainties)[likelihood.parameters.position(result.poi)]) if result.poi else None
-    comparable = known is not None and known.sigma is not None and not known.at_bound and sigma is not None
+    sigma = result.uncertainty(result.poi) if result.poi else None
+    verified = known.sigma if known and not known.at_bound else None
     return FitCheck(
         above_minimum=None if known is None else theirs - known.twice_nll,
         own_twice_nll_error=float(result.twice_nll) - theirs,
-        sigma_ratio=sigma / known.sigma if comparable else None,
+        sigma_ratio=(sigma or 0.0) / verified if verified else None,
         converged=bool(result.status.converged),
         seconds=seconds,
     )

@@ -4,20 +4,20 @@ Source: ATLAS and CMS Collaborations, "Combined Measurement of the Higgs Boson M
 at sqrt(s) = 7 and 8 TeV with the ATLAS and CMS Experiments", Phys. Rev. Lett. 114 (2015) 191803,
 arXiv:1503.07589.
 
-What is published: the values with their total statistical and systematic uncertainties (INPUTS), and
-how each systematic uncertainty splits into effects (TABLE, the observed columns of Table 1, rounded
-there to 0.01 GeV; "<0.01" is 0 here).  The table was written down from memory, not copied from the
-paper: the sums in quadrature of its columns, 0.27, 0.15, 0.04 and 0.16 GeV, are those that the paper
-prints, but single entries should be compared with the paper before they are quoted.
+What is published: the values with their total statistical and systematic uncertainties (INPUTS),
+and how each systematic uncertainty splits into effects (TABLE, the observed columns of Table 1,
+rounded there to 0.01 GeV; "<0.01" is 0 here).  The table was written down from memory, not copied
+from the paper: the sums in quadrature of its columns, 0.27, 0.15, 0.04 and 0.16 GeV, are those that
+the paper prints, but single entries should be compared with the paper before they are quoted.
 
 What is assumed here:
 
 1. Each column of the table is scaled so that its sum in quadrature is the published systematic
-   uncertainty (factors 0.999, 1.002, 0.943, 1.042: within the rounding of the entries, but for the last,
-   where the paper itself prints 0.16 for the sum and 0.17 for the fit).
-2. What an experiment calibrates with Z→ee moves its photons and its electrons together.  For ATLAS the
-   table has one row for both; for CMS, the row of the electron energy scale and resolution is taken
-   as part of that calibration.
+   uncertainty (factors 0.999, 1.002, 0.943, 1.042: within the rounding of the entries, but for the
+   last, where the paper itself prints 0.16 for the sum and 0.17 for the fit).
+2. What an experiment calibrates with Z→ee moves its photons and its electrons together.  For ATLAS
+   the table has one row for both; for CMS, the row of the electron energy scale and resolution is
+   taken as part of that calibration.
 3. The luminosity and the theory of the signal are common to all.
 4. Everything else is independent, between the experiments and between the decay channels.
 
@@ -69,7 +69,7 @@ CORRELATIONS: dict[str, float | list[list[float]]] = {
 
 NOTES = [
     "Published: value, stat, and the sum in quadrature of syst, for each measurement.",
-    "Published, to 0.01 GeV: how syst splits into sources (Table 1, observed), transcribed from memory.",
+    "Published, to 0.01 GeV: the split of syst into sources (Table 1), transcribed from memory.",
     "Assumed: each split is scaled so that its sum in quadrature is the published uncertainty.",
     "Assumed: all correlations; make_higgs_mass.py gives the reasons.",
 ]

@@ -37,8 +37,6 @@ from infer.typing import Matrix, Scalar
 
 FloatArray = npt.NDArray[np.float64]
 
-_POWER_STEPS = 40
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -89,6 +87,7 @@ class FitResult:
         covariance: Inverse Hessian of -logpdf with shape (P, P); rows and columns of parameters
             that are fixed or at a bound are zero.
         hessian: Hessian of -logpdf with shape (P, P).
+        gradient: Gradient of -logpdf with shape (P,).
         inactive: True for parameters that are neither fixed nor at a bound, with shape (P,).
         twice_nll: Twice the negative log-likelihood at the best fit, constants as in pyhf.
         poi: Name of the parameter of interest; None if nobody named one.
@@ -103,6 +102,7 @@ class FitResult:
     uncertainties: FloatArray
     covariance: FloatArray
     hessian: FloatArray
+    gradient: FloatArray
     inactive: npt.NDArray[np.bool_]
     twice_nll: float
     poi: str | None
@@ -167,6 +167,13 @@ class FitResult:
             "seconds": self.seconds,
         }
 
+    def table(self) -> str:
+        """Every parameter with its uncertainty, and the certificate, as plain text."""
+        width = max(len(name) for name in self.parameters)
+        lines = [f"  {name:<{width}}  {_numbers(self, name)}" for name in self.parameters]
+        notices = [f"Note: {notice}" for notice in self.certificate.notices]
+        return "\n".join([str(self), "", *lines, *notices])
+
     def __str__(self) -> str:
         """Best fit of the parameter of interest and the certificate, in two lines."""
         c = self.certificate
@@ -175,12 +182,11 @@ class FitResult:
         return f"{head}\n2NLL = {self.twice_nll:.6f} ({verdict})"
 
 
-class _Solved(eqx.Module):
-    """A minimum with what is always wanted of it."""
+class Solved(eqx.Module):
+    """A minimum with the inverse Hessian over its inactive parameters."""
 
     minimum: Minimum
     covariance: Matrix
-    smallest_eigenvalue: Scalar
 
 
 def fit(
@@ -229,7 +235,7 @@ def box_of(parameters: Parameters) -> Box:
     return Box(*jax.device_put(arrays))
 
 
-def solve(likelihood: Likelihood, data: Data, box: Box, solver: Newton) -> tuple[_Solved, str]:
+def solve(likelihood: Likelihood, data: Data, box: Box, solver: Newton) -> tuple[Solved, str]:
     """Newton; where it fails, MIGRAD from the best point so far, polished by Newton."""
     solved = _solve(likelihood, data, box, solver)
     if int(solved.minimum.status) == CONVERGED:
@@ -244,25 +250,10 @@ def solve(likelihood: Likelihood, data: Data, box: Box, solver: Newton) -> tuple
 
 
 @eqx.filter_jit
-def _solve(likelihood: Likelihood, data: Data, box: Box, solver: Newton) -> _Solved:
+def _solve(likelihood: Likelihood, data: Data, box: Box, solver: Newton) -> Solved:
     minimum = minimize(likelihood, data, box, solver=solver)
     inverse = restricted_inverse(minimum.curvature.hessian, minimum.inactive)
-    return _Solved(minimum, inverse, _smallest_eigenvalue(inverse))
-
-
-def _smallest_eigenvalue(inverse: Matrix) -> Scalar:
-    """Smallest eigenvalue of a positive definite matrix, by power iteration on its inverse.
-
-    The Rayleigh quotient is good to second order in the eigenvector.
-    """
-
-    def again(_: int, x: Any) -> Any:
-        y = inverse @ x
-        return y / jnp.maximum(jnp.linalg.norm(y), 1e-300)
-
-    start = jnp.sqrt(jnp.maximum(jnp.diagonal(inverse), 0.0))
-    x = jax.lax.fori_loop(0, _POWER_STEPS, again, start)
-    return 1.0 / (x @ inverse @ x)
+    return Solved(minimum, inverse)
 
 
 @eqx.filter_jit
@@ -276,7 +267,7 @@ def _result(
     likelihood: Likelihood,
     parameters: Parameters,
     poi: str | None,
-    solved: _Solved,
+    solved: Solved,
     engine: str,
     box: Box,
 ) -> FitResult:
@@ -295,10 +286,11 @@ def _result(
         uncertainties=uncertainties,
         covariance=covariance,
         hessian=np.asarray(minimum.curvature.hessian),
+        gradient=np.asarray(minimum.curvature.gradient),
         inactive=np.asarray(minimum.inactive),
         twice_nll=2.0 * float(minimum.curvature.value),
         poi=poi,
-        certificate=_certificate(likelihood, parameters, minimum, solved, held),
+        certificate=_certificate(likelihood, parameters, minimum, held),
         engine=engine,
         n_steps=int(minimum.n_steps),
         seconds=0.0,
@@ -309,36 +301,31 @@ def _certificate(
     likelihood: Likelihood,
     parameters: Parameters,
     minimum: Minimum,
-    solved: _Solved,
     held: npt.NDArray[np.bool_],
 ) -> Certificate:
-    positive = bool(minimum.positive_definite)
-    eigenvalue = float(solved.smallest_eigenvalue)
-    if not positive:
-        eigenvalue = _by_diagonalisation(minimum)
     return Certificate(
         converged=int(minimum.status) == CONVERGED,
         message=MESSAGES[int(minimum.status)],
         edm=2.0 * float(minimum.edm),
         projected_gradient=2.0 * float(minimum.projected_gradient),
-        positive_definite=positive,
-        smallest_eigenvalue=eigenvalue if np.isfinite(eigenvalue) else None,
+        positive_definite=bool(minimum.positive_definite),
+        smallest_eigenvalue=_smallest_eigenvalue(minimum),
         at_bound=tuple(parameters.names[i] for i in np.flatnonzero(held)),
         notices=likelihood.remarks,
     )
 
 
-def _by_diagonalisation(minimum: Minimum) -> float:
-    """Smallest eigenvalue of the inactive Hessian where it is not positive."""
+def _smallest_eigenvalue(minimum: Minimum) -> float | None:
+    """Smallest eigenvalue of the inactive Hessian, None where there is none."""
     at = np.flatnonzero(minimum.inactive)
     block = np.asarray(minimum.curvature.hessian)[np.ix_(at, at)]
     if at.size == 0 or not np.all(np.isfinite(block)):
-        return np.nan
+        return None
     return float(np.linalg.eigvalsh(block)[0])
 
 
 def _verified(result: FitResult, nll: float) -> FitResult:
-    difference = _finite(result.twice_nll - 2.0 * nll)
+    difference = result.twice_nll - 2.0 * nll
     changes = {"verified_by": "MIGRAD", "verify_difference": difference}
     return replace(result, certificate=replace(result.certificate, **changes))
 
@@ -348,12 +335,19 @@ def _finite(x: float) -> float | None:
 
 
 def _estimate(result: FitResult, name: str) -> str:
+    return f"{name} = {' '.join(_numbers(result, name).split())}"
+
+
+def _numbers(result: FitResult, name: str) -> str:
+    """Value and uncertainty in columns, with a word on what is special about them."""
     sigma = result.uncertainty(name)
-    text = f"{name} = {result.value(name):.6g}"
+    value = f"{result.value(name):>12.6g}"
+    if result.parameters[name].fixed:
+        return f"{value}   (fixed)"
     if sigma is None:
-        return f"{text} (no uncertainty)"
-    side = " (one-sided: at its bound)" if result.at_bound(name) else ""
-    return f"{text} ± {sigma:.3g}{side}"
+        return f"{value}   (the Hessian gives no uncertainty)"
+    side = "   (one-sided: at its bound)" if result.at_bound(name) else ""
+    return f"{value} ± {sigma:<10.4g}{side}"
 
 
 def require_poi(fitted: FitResult) -> str:

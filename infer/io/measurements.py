@@ -25,8 +25,9 @@ will ask first::
 ``reference``           optional, where the numbers were published
 ``notes``               optional, a list of strings: provenance, and which numbers are assumptions
 ``poi``                 the observable of interest
-``observables``         objects with ``name``, and optionally ``latex``, ``unit``, ``init`` (default:
-                        the mean of its measurements) and ``bounds`` (a pair, null for none)
+``observables``         objects with ``name``, and optionally ``latex``, ``unit``, ``init``
+                        (default: the mean of its measurements) and ``bounds`` (a pair, null for
+                        none)
 ``measurements``        objects with ``name``, ``observable``, ``value``, ``stat``, and optionally
                         ``syst`` and ``reference``; ``observable`` is a name, or an object of
                         coefficients by name where a linear combination was measured; ``syst`` gives
@@ -36,13 +37,14 @@ will ask first::
 ``combinations``        optional, lists of measurement names by the name of a partial combination
 =====================  =============================================================================
 
-A source has the required key ``correlation``: one number for every two measurements it moves (1: one
-nuisance parameter; 0: one for each), or a matrix.  Optional are ``parameter`` (what its nuisance
-parameters are called, default the source's name), ``group`` (their row in the error budget, default
-the source's name), ``bounds`` (of the nuisance parameters, in standard deviations) and ``notes``.
+A source has the required key ``correlation``: one number for every two measurements it moves (1:
+one nuisance parameter; 0: one for each), or a matrix.  Optional are ``parameter`` (what its
+nuisance parameters are called, default the source's name), ``group`` (their row in the error
+budget, default the source's name), ``bounds`` (of the nuisance parameters, in standard deviations)
+and ``notes``.
 
-Matrices are lists of rows; rows and columns follow ``measurements``, all of them.  Uncertainties are
-single numbers, since a Gaussian has no other: average the two sides of an asymmetric one.
+Matrices are lists of rows; rows and columns follow ``measurements``, all of them.  Uncertainties
+are single numbers, since a Gaussian has no other: average the two sides of an asymmetric one.
 `infer.likelihoods.gaussian` says what likelihood this becomes.
 """
 
@@ -54,7 +56,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.data import Data
-from infer.documents import array, distinct, fail, mapping, number, sequence, text
+from infer.documents import array, described, distinct, fail, mapping, number, sequence, text
 from infer.errors import InputError, WorkspaceError
 from infer.likelihoods.gaussian import (
     GaussianMeasurements,
@@ -159,10 +161,16 @@ def _measurement(value: object, source: str, index: int) -> Measured:
 
 def _numbers(value: object, place: str, field: str) -> dict[str, float]:
     """An object of numbers by name."""
+    entries = _entries(value, place, field, "number")
+    return {name: _uncertainty(x, place, f"{field} {name!r}") for name, x in entries.items()}
+
+
+def _entries(value: object, place: str, field: str, what: str) -> dict[str, object]:
+    """An object whose keys are names that the document's author chose; ``what`` is by each name."""
     if not isinstance(value, dict):
-        raise fail(place, f"{field} is no object", 'write {"name": number, ...}')
-    names = [text(name, place, f"a key of {field}") for name in value]
-    return {name: _uncertainty(value[name], place, f"{field} {name!r}") for name in names}
+        problem = f"{field} is {described(value)}, expected an object"
+        raise fail(place, problem, f'write {{"name": {what}, ...}}')
+    return {text(name, place, f"a key of {field}"): entry for name, entry in value.items()}
 
 
 def _uncertainty(value: object, place: str, field: str) -> float:
@@ -219,11 +227,8 @@ def _bounds(value: object, place: str) -> tuple[float, float]:
 
 
 def _sources(value: object, source: str, n: int) -> dict[str, Source]:
-    if not isinstance(value, dict):
-        problem = "sources is no object"
-        raise fail(source, problem, 'write {"name": {"correlation": number or matrix}, ...}')
-    names = [text(name, source, "a key of sources") for name in value]
-    return {name: _source(value[name], f"{source}: source {name!r}", n) for name in names}
+    entries = _entries(value, source, "sources", '{"correlation": number or matrix}')
+    return {name: _source(x, f"{source}: source {name!r}", n) for name, x in entries.items()}
 
 
 def _source(value: object, place: str, n: int) -> Source:
@@ -252,13 +257,9 @@ def _matrix(value: object, place: str, field: str, n: int) -> FloatArray:
 
 
 def _combinations(value: object, source: str) -> dict[str, list[str]]:
-    if not isinstance(value, dict):
-        problem = "combinations is no object"
-        raise fail(source, problem, 'write {"name": ["measurement", ...], ...}')
     result = {}
-    for key in value:
-        name = text(key, source, "a key of combinations")
-        members = sequence(value[key], source, f"combination {name!r}")
+    for name, entry in _entries(value, source, "combinations", '["measurement", ...]').items():
+        members = sequence(entry, source, f"combination {name!r}")
         place = f"{source}: combination {name!r}"
         result[name] = [text(m, place, f"entry {i}") for i, m in enumerate(members)]
     return result

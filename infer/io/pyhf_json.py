@@ -19,7 +19,7 @@ from typing import TypeAlias
 import jsonpatch
 
 from infer.documents import described, distinct, fail, listed, mapping, sequence, text
-from infer.io.strict_json import load_document, load_json, shown, within_depth
+from infer.io.strict_json import load_document, load_json, within_depth
 
 __all__ = [
     "Patch",
@@ -96,11 +96,11 @@ def read_document(path: str | Path, patch: str | None = None) -> dict[str, objec
         return document
     file, name = _split_patch_argument(patch)
     if name is None:
-        return apply_patch(document, load_patch(file), source=shown(file))
+        return apply_patch(document, load_patch(file), source=file)
     patchset = load_patchset(file)
     chosen = select_patch(patchset, name)
-    verify_digest(patchset, document, source=shown(path))
-    return apply_patch(document, chosen.operations, source=f"{shown(file)}: patch {name!r}")
+    verify_digest(patchset, document, source=str(path))
+    return apply_patch(document, chosen.operations, source=f"{file}: patch {name!r}")
 
 
 def load_patch(path: str | Path) -> tuple[Operation, ...]:
@@ -110,7 +110,7 @@ def load_patch(path: str | Path) -> tuple[Operation, ...]:
         WorkspaceError: the file cannot be read or is no list of operations; for a patchset the
             message lists its patches.
     """
-    document, source = load_json(path), shown(path)
+    document, source = load_json(path), str(path)
     if isinstance(document, dict) and "patches" in document:
         names = listed(patch.name for patch in _patchset(document, source).patches)
         raise fail(source, "this is a patchset", f"add ':' and the name of a patch, of {names}")
@@ -123,7 +123,7 @@ def load_patchset(path: str | Path) -> PatchSet:
     Raises:
         WorkspaceError: the file cannot be read or is not a patchset.
     """
-    return _patchset(load_json(path), shown(path))
+    return _patchset(load_json(path), str(path))
 
 
 def select_patch(patchset: PatchSet, name: str) -> Patch:

@@ -34,7 +34,7 @@ def load_document(path: str | Path) -> dict[str, object]:
     document = load_json(path)
     if not isinstance(document, dict):
         problem = f"the top level is {described(document)}, expected an object"
-        raise fail(shown(path), problem, "give a workspace, which begins with '{'")
+        raise fail(str(path), problem, "give a workspace, which begins with '{'")
     return document
 
 
@@ -45,7 +45,7 @@ def load_json(path: str | Path) -> object:
         WorkspaceError: the file cannot be read, is not JSON in UTF-8, is nested too deeply, or has
             a literal that is not JSON or a key twice in one object.
     """
-    source = shown(path)
+    source = str(path)
     raw = _bytes(Path(path), source)
     if raw.startswith(b"\x1f\x8b"):
         raise fail(source, "this is a gzip archive", "unpack it and give the JSON file in it")
@@ -57,12 +57,6 @@ def load_json(path: str | Path) -> object:
     if not characters.strip():
         raise fail(source, "the file is empty", "give a file with a JSON document")
     return _decoded(characters, source)
-
-
-def shown(path: str | Path) -> str:
-    """Return a path as messages name it: quoted only where it could not be printed on one line."""
-    name = str(path)
-    return name if name.isprintable() else repr(name)
 
 
 @contextmanager
@@ -129,7 +123,7 @@ def _first_fault(characters: str) -> tuple[int, str, str]:
     The text is known to be JSON up to there.
     """
     keys: list[set[str]] = []  # of the open objects and lists, outermost first
-    before = ""
+    before, start = "", 0  # the token before this one, and where it begins
     for token in _TOKEN.finditer(characters):
         word = token.group()
         if word in _LITERALS:
@@ -143,9 +137,9 @@ def _first_fault(characters: str) -> tuple[int, str, str]:
             key = json.loads(before)
             if key in keys[-1]:
                 problem = f"the key {key!r} stands twice in one object"
-                return token.start(), problem, "remove or rename one of the two"
+                return start, problem, "remove or rename one of the two"
             keys[-1].add(key)
-        before = word
+        before, start = word, token.start()
     raise AssertionError("the decoder refused a text without a fault")
 
 

@@ -10,8 +10,9 @@ all linear estimates ``x_hat = W y`` that are unbiased, ``W U = 1``, the one of 
     \chi^2 = (y - U \hat x)^T\, C^{-1}\, (y - U \hat x),
 
 with ``n - k`` degrees of freedom.  The weights of an observable add up to one over its own
-measurements, yet single ones are negative where a correlation exceeds the ratio of two uncertainties:
-for two measurements of one observable, where ``rho > sigma_1 / sigma_2`` with ``sigma_1 < sigma_2``.
+measurements, yet single ones are negative where a correlation exceeds the ratio of two
+uncertainties: for two measurements of one observable, that of the second one is where
+``rho > sigma_1 / sigma_2``.
 A source of uncertainty with the covariance ``C_s``, ``C`` being the sum over sources, contributes
 ``W C_s W^T`` to the covariance of the estimate; the contributions add up to the total.
 

@@ -1,9 +1,9 @@
 """Covariance and correlation matrices: checks that say what is wrong, and how they fall apart.
 
 Two facts about a correlation matrix ``R`` decide how many independent standard normal numbers stand
-behind correlated ones.  Where ``|R_ij| = 1``, i and j are the same number up to a sign, so that ``R``
-is singular unless they are merged (`merge_identical`); where ``R`` is block diagonal, the blocks are
-independent of one another (`independent_blocks`).
+behind correlated ones.  Where ``|R_ij| = 1``, i and j are the same number up to a sign, so that
+``R`` is singular unless they are merged (`merge_identical`); where ``R`` is block diagonal, the
+blocks are independent of one another (`independent_blocks`).
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def correlation_matrix(correlation: float | npt.ArrayLike, size: int, what: str)
         )
     if (smallest := float(np.linalg.eigvalsh(R)[0])) < -ROUNDING * size:
         raise InputError(
-            f"expected a correlation of {what} without negative eigenvalues, got {smallest:.3g}; no "
-            "numbers are correlated like that: lower the correlations."
+            f"expected a correlation of {what} without negative eigenvalues, got {smallest:.3g}; "
+            "no numbers are correlated like that: lower the correlations."
         )
     return R
 
@@ -73,8 +73,9 @@ def merge_identical(R: FloatArray) -> tuple[list[int], FloatArray]:
         R: correlation matrix with shape (n, n).
 
     Returns:
-        The position of the first number of each of the m sets, and signs with shape (n, m): +1 or -1
-        where a number belongs to a set, else 0, so that ``R = signs @ R[leaders, leaders] @ signs.T``.
+        The position of the first number of each of the m sets, and signs with shape (n, m): +1 or
+        -1 where a number belongs to a set, else 0.  With ``core`` the correlations of the first
+        ones, ``R = signs @ core @ signs.T``.
     """
     same = np.where(np.abs(R) >= 1.0 - ROUNDING, np.sign(R), 0.0)
     leaders = [i for i in range(len(R)) if not same[i, :i].any()]

@@ -3,7 +3,7 @@
 **The rule** (Review of Particle Physics, Introduction, section 5.3). Look at the three highest-order digits of the
 uncertainty. Between 100 and 354: keep two digits. Between 355 and 949: keep one. Between 950 and 999: round up to
 1000 and keep two. The value is given to the decimal place of the uncertainty. So 0.827 ± 0.119 becomes 0.83 ± 0.12,
-and 0.827 ± 0.367 becomes 0.8 ± 0.4. The rule wastes no digits and never rounds an uncertainty by more than about 14 %.
+and 0.827 ± 0.367 becomes 0.8 ± 0.4. The rule wastes no digits and never rounds an uncertainty by more than 13 %.
 
 **Several uncertainties.** The rule fixes the number of decimals from *one* number, so one has to be chosen for a
 result with several. Here it is the total uncertainty, because it says how well the value is known, and the value and

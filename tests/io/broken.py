@@ -211,7 +211,7 @@ _FILES = (
         "'version' stands twice",
         "line 2",
     ),
-    _raw("escaped-double-key", b'{"a": 1, "\\u0061": 2}', "'a' stands twice", "line 1, column 18"),
+    _raw("escaped-double-key", b'{"a": 1, "\\u0061": 2}', "'a' stands twice", "line 1, column 10"),
     _raw("deep", b'{"a":' + b"[" * 100_000, "nested too deeply"),
     _raw("endless-integer", b'{"a": ' + b"9" * 5_000 + b"}", "thousands of digits"),
     _raw("top-level-list", b"[]", "the top level is an empty list", "give a workspace"),

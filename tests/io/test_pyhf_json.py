@@ -50,7 +50,6 @@ def _write(path: Path, document: Json) -> Path:
 
 
 def _patchset() -> Json:
-    points = {"m_100": ([100, "a"], SCALE), "m_200": ([200, "a"], DROP)}
     return {
         "metadata": {
             "references": {"hepdata": "ins1234567"},
@@ -60,8 +59,8 @@ def _patchset() -> Json:
             "made with": "anything may stand in metadata",
         },
         "patches": [
-            {"metadata": {"name": name, "values": values}, "patch": patch}
-            for name, (values, patch) in points.items()
+            {"metadata": {"name": "m_100", "values": [100, "a"]}, "patch": SCALE},
+            {"metadata": {"name": "m_200", "values": [200, "a"]}, "patch": DROP},
         ],
         "version": "1.0.0",
     }
@@ -96,7 +95,7 @@ def test_unreadable_paths(tmp_path: Path) -> None:
     assert "cannot be read (Not a directory)" in _refusal(load_json, tmp_path / "file" / "a.json")
     assert "cannot be read (File name too long)" in _refusal(load_json, tmp_path / ("a" * 300))
     assert "cannot be read (embedded null byte)" in _refusal(load_json, "a\0.json")
-    assert _refusal(load_json, "a\nb.json").startswith(r"'a\nb.json': there is no such file")
+    assert _refusal(load_json, "a\nb.json").startswith(r"a\nb.json: there is no such file")
 
 
 @pytest.mark.parametrize(
@@ -104,10 +103,10 @@ def test_unreadable_paths(tmp_path: Path) -> None:
     [
         (
             '{"a": 1,\n "b": {"c": 1, "d": {"c": 2}, "c": 3}}',
-            "line 2, column 33: the key 'c' stands",
+            "line 2, column 31: the key 'c' stands",
         ),
         ('{"a": "NaN",\n\n "b": [0, NaN]}', "line 3, column 11: NaN is not"),
-        ('{"a": [{"x": 1}, {"x": 1, "x": 1}], "b": NaN}', "column 30: the key 'x' stands twice"),
+        ('{"a": [{"x": 1}, {"x": 1, "x": 1}], "b": NaN}', "column 27: the key 'x' stands twice"),
         ('{"a": -Infinity, "a": 1}', "line 1, column 7: -Infinity is not"),
     ],
     ids=["nested-key", "literal-after-string", "key-before-literal", "literal-before-key"],
@@ -174,6 +173,7 @@ def test_digest_binds_patchset_and_workspace(patchset: Path) -> None:
     assert message.endswith("take the workspace that was published with the patchset")
 
 
+@pytest.mark.filterwarnings("ignore:jsonschema.RefResolver:DeprecationWarning")  # pyhf's
 def test_patch_from_a_patchset_is_that_of_pyhf(workspace: Path, patchset: Path) -> None:
     """Both patches give the document that pyhf's patchset gives."""
     pyhf = pytest.importorskip("pyhf")
@@ -184,7 +184,7 @@ def test_patch_from_a_patchset_is_that_of_pyhf(workspace: Path, patchset: Path) 
 
 
 def test_plain_patch(workspace: Path, tmp_path: Path) -> None:
-    """A plain JSON-patch file is applied without a digest; no patch leaves the document as it is."""
+    """A plain JSON-patch file needs no digest; no patch leaves the document as it is."""
     patch = _write(tmp_path / "patch.json", SCALE)
     patched = read_document(workspace, str(patch))
     assert patched["channels"][0]["samples"][0]["data"] == [1.0, 2.0, 0.5]  # type: ignore[index]
@@ -212,9 +212,8 @@ def test_patching_leaves_document_and_patch_alone() -> None:
 
 def test_the_kind_of_patch_is_checked(workspace: Path, patchset: Path, tmp_path: Path) -> None:
     """A patchset without a name, and a plain patch with one, are answered with the right form."""
-    assert "add ':' and the name of a patch, of 'm_100', 'm_200'" in _refusal(
-        read_document, workspace, str(patchset)
-    )
+    message = _refusal(read_document, workspace, str(patchset))
+    assert message.endswith("add ':' and the name of a patch, of 'm_100', 'm_200'")
     plain = _write(tmp_path / "patch.json", SCALE)
     assert "drop ':' and the name" in _refusal(read_document, workspace, f"{plain}:m_100")
     assert "there is no such file" in _refusal(read_document, workspace, "none.json:m_100")
@@ -256,14 +255,13 @@ def test_patchset_for_another_workspace_is_refused(workspace: Path, patchset: Pa
     ids=lambda value: None if isinstance(value, dict) else value[:40],
 )
 def test_impossible_operations(operation: Json, says: str, tmp_path: Path) -> None:
-    """Each is named by its number and path, both from a file and from memory."""
-    message = _refusal(apply_patch, valid_workspace(), [operation], source="p.json")
+    """Each is named by its number and path."""
+    path = _write(tmp_path / "p.json", [operation])
+    workspace = _write(tmp_path / "ws.json", valid_workspace())
+    message = _refusal(read_document, workspace, str(path)).removeprefix(f"{tmp_path}/")
     assert message.startswith("p.json: ")
     assert says in message
-    assert len(message) < 400 or "9999" in message
-    path = _write(tmp_path / "p.json", [operation])
-    ws = _write(tmp_path / "ws.json", valid_workspace())
-    assert says in _refusal(read_document, ws, str(path))
+    assert len(message) < 300 or "9999" in message
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def pair(s1: float, s2: float, rho: float) -> np.ndarray:
 @pytest.mark.parametrize("rho", [-0.9, 0.0, 0.3, 0.8, 0.95])
 @pytest.mark.parametrize(("s1", "s2"), [(1.0, 3.0), (0.02, 0.025), (40.0, 41.0)])
 def test_two_measurements(s1: float, s2: float, rho: float) -> None:
-    """Lyons et al., section 3: weight of the second is (s1^2 - rho s1 s2) / (s1^2 + s2^2 - 2 rho s1 s2)."""
+    """The second weighs (s1^2 - rho s1 s2) / (s1^2 + s2^2 - 2 rho s1 s2); Lyons et al."""
     difference = s1**2 + s2**2 - 2.0 * rho * s1 * s2  # variance of y1 - y2
     second = (s1**2 - rho * s1 * s2) / difference
     result = blue([10.0, 11.0], pair(s1, s2, rho))
@@ -43,7 +43,7 @@ def test_two_measurements(s1: float, s2: float, rho: float) -> None:
 
 
 def test_weight_is_negative_above_the_ratio_of_uncertainties() -> None:
-    """Beyond rho = s1 / s2 the average lies outside the two values; at it, the worse one counts nothing."""
+    """Beyond rho = s1 / s2 the average lies outside the values; there, the worse counts nothing."""
     below, at, above = (blue([0.0, 1.0], pair(1.0, 2.0, rho)) for rho in (0.4, 0.5, 0.6))
     assert below.weights[0, 1] > 0.0
     assert at.weights[0, 1] == pytest.approx(0.0, abs=1e-15)
@@ -73,7 +73,7 @@ def test_lyons_example() -> None:
 def test_valassi_two_observables(
     correlated: tuple[int, int], rho: float, values: list[float], uncertainties: list[float]
 ) -> None:
-    """Valassi, NIM A500 (2003) 391, section 3: the worse measurement of one observable helps the other."""
+    """Valassi, NIM A500 (2003) 391, section 3: measurements of one observable help the other."""
     R = np.eye(4)
     R[correlated] = R[correlated[::-1]] = rho
     covariance = R * np.outer(VALASSI_UNCERTAINTIES, VALASSI_UNCERTAINTIES)
@@ -100,7 +100,7 @@ def random_problem(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_defining_properties(seed: int) -> None:
-    """Unbiased, W U = 1; variance W C W'; normal equations with the inverse covariance; contributions add."""
+    """W U = 1; variance W C W'; normal equations with the inverse covariance; parts add up."""
     y, C, U = random_problem(seed)
     result, inverse = blue(y, C, U), np.linalg.inv(C)
     np.testing.assert_allclose(result.weights @ U, np.eye(2), atol=1e-9)
@@ -126,7 +126,7 @@ def test_no_unbiased_estimate_is_better(seed: int) -> None:
 
 
 def test_order_and_unit_do_not_matter() -> None:
-    """A permutation permutes the weights; a change of unit and a shift carry over to the estimate."""
+    """A permutation permutes the weights; another unit and a shift carry over."""
     order = np.array([2, 0, 3, 1])
     y, C = np.array(LYONS_VALUES), np.array(LYONS_COVARIANCE)
     first, second = blue(y, C), blue(-1e3 * y[order] + 7.0, 1e6 * C[np.ix_(order, order)])
@@ -170,3 +170,34 @@ def test_contribution_of_the_wrong_shape() -> None:
     """A source needs a row for every measurement."""
     with pytest.raises(InputError, match=re.escape("with shape (2, 2), got (1, 1)")):
         blue([1.0, 2.0], np.eye(2)).contribution([[1.0]])
+
+
+ALIKE = {  # which of ATLAS γγ, CMS γγ, ATLAS 4ℓ, CMS 4ℓ have something in common
+    "nothing": np.eye(4),
+    "experiment": np.kron(np.ones((2, 2)), np.eye(2)),
+    "channel": np.kron(np.eye(2), np.ones((2, 2))),
+}
+
+
+@pytest.mark.parametrize(
+    ("common", "rho", "weights", "value", "syst"),
+    [
+        ("nothing", 0.0, [0.186, 0.404, 0.176, 0.234], 125.120, 0.088),
+        ("experiment", 0.8, [0.196, 0.404, 0.186, 0.214], 125.115, 0.110),
+        ("experiment", 1.0, [0.199, 0.404, 0.188, 0.209], 125.113, 0.114),
+        ("channel", 0.87, [0.151, 0.404, 0.190, 0.254], 125.090, 0.110),
+    ],
+)
+def test_scan_of_the_higgs_mass_study(
+    common: str, rho: float, weights: list[float], value: float, syst: float
+) -> None:
+    """The numbers that docs/studies/higgs_mass.md quotes in its text."""
+    R = rho * ALIKE[common] + (1.0 - rho) * np.eye(4)
+    part = R * np.outer(*[[0.27, 0.15, 0.04, 0.17]] * 2)
+    result = blue(
+        [126.02, 124.70, 124.51, 125.59], np.diag(np.square([0.43, 0.31, 0.52, 0.42])) + part
+    )
+    np.testing.assert_allclose(result.weights[0], weights, atol=5.1e-4)
+    assert result.estimates[0] == pytest.approx(value, abs=5.1e-4)
+    assert np.sqrt(result.contribution(part).item()) == pytest.approx(syst, abs=6e-4)
+    assert 7.0 < result.chi2 < 8.3

@@ -18,7 +18,7 @@ from infer.numerics.covariance import (
 
 @pytest.mark.parametrize("rho", [-0.5, 0.0, 0.3, 1.0])
 def test_one_number_for_all_pairs(rho: float) -> None:
-    """Ones on the diagonal, the number elsewhere; -1/(n-1) is the lowest that n numbers can have."""
+    """Ones on the diagonal, the number elsewhere; n numbers can have -1/(n-1) at the lowest."""
     R = correlation_matrix(rho, 3, "x")
     np.testing.assert_array_equal(np.diagonal(R), 1.0)
     np.testing.assert_array_equal(R[~np.eye(3, dtype=bool)], rho)

@@ -53,12 +53,12 @@ def test_pdg_rule(value: float, uncertainty: float, expected: tuple[str, str]) -
 
 @given(positive)
 def test_pdg_keeps_one_or_two_digits(uncertainty: float) -> None:
-    """The rounded uncertainty has one or two digits and is never off by more than 15 %."""
+    """The rounded uncertainty has one or two digits and is never off by more than 13 %."""
     decimals = pdg_decimals(uncertainty)
     rounded = round_decimals(uncertainty, decimals)
     digits = int(rounded.scaleb(decimals))
     assert 4 <= digits <= 35
-    assert abs(float(rounded) / uncertainty - 1) <= 0.15
+    assert abs(float(rounded) / uncertainty - 1) <= 0.13
 
 
 @given(positive)

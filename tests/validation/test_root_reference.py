@@ -13,6 +13,7 @@ import numpy as np
 import pyhf
 import pytest
 
+import infer
 from validation.models import Point, Reference, infer_logpdf, pyhf_reference
 from validation.root_reference import make_workspaces, reference
 
@@ -80,6 +81,19 @@ def test_the_stored_workspaces_are_what_the_script_makes() -> None:
 def test_the_stored_cls_are_those_of_older_root_releases(name: str) -> None:
     """To 2e-5, which is what the coarsest of the published digits allow."""
     assert STORED[name].cls.expected == pytest.approx(PUBLISHED_EXPECTED[name], rel=2e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_best_fit_is_that_of_root(name: str) -> None:
+    """The minimum to 1e-7 in -2 ln L, judged by the likelihood itself at both points."""
+    stored = STORED[name]
+    likelihood, data = infer.read_workspace(stored.path)
+    start = infer.Settings(start={"shape": 1.0} if name in TWO_MINIMA else {})
+    found = infer.fit(likelihood, data, settings=start)
+    at_root = -2.0 * infer_logpdf(stored.path)(stored.fit.parameters)
+    assert found.status.converged
+    assert found.twice_nll == pytest.approx(at_root, abs=1e-7)
+    assert found.value("mu") == pytest.approx(stored.fit.parameters["mu"], abs=1e-3 * stored.fit.uncertainties["mu"])
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - TWO_MINIMA - PYHF_STOPS_EARLY))

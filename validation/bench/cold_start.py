@@ -44,12 +44,8 @@ def _median_seconds(code: str, cores: int) -> float:
 
 
 def _fit(path: Path, environment: Mapping[str, str], cores: int) -> process.Completed:
-    command = [Path(sys.executable).parent / "infer", "fit", path, "--json"]
+    command: list[str | Path] = [Path(sys.executable).parent / "infer", "fit", path, "--json"]
     return process.run(command, directory=workspaces.ROOT, limit=LIMIT, cores=cores, environment=environment)
-
-
-def _own_seconds(done: process.Completed) -> float | None:
-    return json.loads(done.stdout)["seconds"] if done.code == 0 else None
 
 
 def measure(path: Path, *, cores: int = 1) -> ColdStart:
@@ -61,16 +57,17 @@ def measure(path: Path, *, cores: int = 1) -> ColdStart:
     with tempfile.TemporaryDirectory() as cache:
         environment = {"JAX_COMPILATION_CACHE_DIR": cache, "XDG_CACHE_HOME": cache}
         first, again = _fit(path, environment, cores), _fit(path, environment, cores)
-    note = "" if first.code == again.code == 0 else f"failed: {first.last_words[:100]}"
+    if first.code or again.code:
+        note = f"failed: {first.last_words[:100]}"
+        return ColdStart(interpreter, importing, path.stem, None, None, None, None, note)
     return ColdStart(
         interpreter,
         importing,
         path.stem,
         first.seconds,
         again.seconds,
-        _own_seconds(again),
+        json.loads(again.stdout)["seconds"],
         max(first.peak_rss_mb, again.peak_rss_mb),
-        note,
     )
 
 

@@ -71,7 +71,7 @@ def measure(tool: Tool, path: Path, reference: Reference, options: Options) -> E
     """Run one tool on one workspace."""
     if not tool.present(options.peers):
         return Entry(path.stem, tool.label, note="absent")
-    command = [
+    command: list[str | Path] = [
         tool.python(options.peers),
         "-m",
         f"validation.bench.{tool.module}",

@@ -4,7 +4,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 
 import infer
 from validation.bench.runner import Outcome, report
@@ -21,11 +20,9 @@ def fit(problem: Problem) -> Outcome:
     """Best fit, Hessian covariance and certificate."""
     likelihood, data = problem
     result = infer.fit(likelihood, data)
-    names = likelihood.parameters.names
-    values = dict(zip(names, np.asarray(result.values).tolist(), strict=True))
-    uncertainties = dict(zip(names, np.asarray(result.uncertainties).tolist(), strict=True))
-    sigma = uncertainties[result.poi]
-    return Outcome(values, sigma if np.isfinite(sigma) else None, bool(result.status.converged))
+    values = {name: result.value(name) for name in result.parameters.names}
+    sigma = result.uncertainty(result.poi) if result.poi else None
+    return Outcome(values, sigma, result.status.converged, result.status.message)
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ def calculator_cls(model: Model, mu: float) -> float:
     calculator.SetQTilde(True)
     result = calculator.GetHypoTest()
     result.SetBackgroundAsAlt(True)
-    return result.CLs()
+    return float(result.CLs())
 
 
 def cls(model: Model) -> Json:

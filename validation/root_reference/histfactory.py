@@ -225,11 +225,11 @@ class Model:
                 raise ValueError(f"{name}={value} is outside [{variable.getMin()}, {variable.getMax()}] of ROOT")
             variable.setVal(value)
 
-    def nll(self, data: Any = None) -> Any:
-        """The RooFit negative log-likelihood, constraints included, without offset."""
+    def nll(self, data: Any = None, *, offset: str = "none") -> Any:
+        """The RooFit negative log-likelihood, constraints included; `offset` as RooFit names it."""
         arguments = [
             ROOT.RooFit.GlobalObservables(self.config.GetGlobalObservables()),
-            ROOT.RooFit.Offset("none"),
+            ROOT.RooFit.Offset(offset),
             ROOT.RooFit.EvalBackend("cpu"),
         ]
         nuisance = self.config.GetNuisanceParameters()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 NOMINAL = "nominal"
@@ -49,7 +50,7 @@ class Stored:
         return HERE / "workspaces" / f"{self.name}.json"
 
 
-def _stored(name: str, content: Mapping[str, dict]) -> Stored:
+def _stored(name: str, content: Mapping[str, Any]) -> Stored:
     points = content["points"]
     fit = {key: content["fit"][key] for key in ("parameters", "uncertainties", "nll")}
     return Stored(

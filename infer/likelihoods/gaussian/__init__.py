@@ -1,4 +1,4 @@
-r"""Published measurements as a likelihood: Gaussian, with one nuisance parameter per systematic source.
+r"""Published measurements as a likelihood: Gaussian, with a nuisance parameter per source.
 
 A paper quotes ``y_i ± stat_i ± syst_i``, the last often split into sources.  As a likelihood, the n
 measurements with shape (n,) are the main data, and each source s moves them by its shifts

@@ -46,7 +46,8 @@ class Source:
 
     Attributes:
         correlation: between every two measurements, or a matrix with a row and a column for each of
-            the measurements, those that the source leaves alone included (their entries do not count).
+            the measurements, those that the source leaves alone included (their entries do not
+            count).
         parameter: what its nuisance parameters are called; None takes the name of the source.
         group: of its nuisance parameters in the error budget; None takes the name of the source.
         bounds: of its nuisance parameters, in standard deviations.
@@ -74,7 +75,7 @@ def combine_measurements(
         observables: the parameters they measure.
         sources: every source of systematic uncertainty that a measurement names.
         stat_correlation: of the statistical uncertainties, with shape (n, n); None for independent.
-        poi: the observable of interest; None takes the only one, and no one where there are several.
+        poi: the observable of interest; None takes the only one, none of several.
         combinations: measurement names by the name of a partial combination.
 
     Raises:
@@ -96,9 +97,8 @@ def combine_measurements(
     design = [[_coefficients(m).get(o.name, 0.0) for o in observables] for m in measured]
     correlation = 0.0 if stat_correlation is None else stat_correlation
     R = correlation_matrix(correlation, len(stat), "the statistical uncertainties")
-    parameters = Parameters([*observables, *(parameter for parameter, _ in pairs)])
     likelihood = GaussianMeasurements(
-        _with_poi(parameters, poi, [o.name for o in observables]),
+        _parameters(observables, [parameter for parameter, _ in pairs], poi),
         np.column_stack([np.asarray(design), *(column for _, column in pairs)]),
         R * np.outer(stat, stat),
         names=names,
@@ -108,16 +108,20 @@ def combine_measurements(
     return likelihood, likelihood.data({m.name: m.value for m in measured})
 
 
-def _with_poi(parameters: Parameters, poi: str | None, observables: Sequence[str]) -> Parameters:
-    """The parameters with the parameter of interest, which must be an observable."""
-    if poi is None and len(observables) == 1:
-        poi = observables[0]
-    if poi is not None and poi not in observables:
+def _parameters(
+    observables: Sequence[Parameter], nuisances: Sequence[Parameter], poi: str | None
+) -> Parameters:
+    """Observables and nuisances, with the parameter of interest, which must be an observable."""
+    measured = [parameter.name for parameter in observables]
+    require_distinct([*measured, *(p.name for p in nuisances)], "parameter")
+    if poi is None and len(measured) == 1:
+        poi = measured[0]
+    if poi is not None and poi not in measured:
         raise ParameterError(
-            f"expected the parameter of interest to be one of the observables {list(observables)}, "
-            f"got {poi!r}; {hint(poi, observables)}"
+            f"expected the parameter of interest to be one of the observables {measured}, "
+            f"got {poi!r}; {hint(poi, measured)}"
         )
-    return Parameters(parameters.values(), poi=poi)
+    return Parameters([*observables, *nuisances], poi=poi)
 
 
 def _coefficients(measured: Measured) -> Mapping[str, float]:
@@ -141,8 +145,8 @@ def _nuisances(
     what, group = source.parameter or name, source.group or name
     if group in _RESERVED:
         raise ParameterError(
-            f"expected the source {name!r} in a group of its own in the error budget, got {group!r}; "
-            f"{', '.join(_RESERVED)} are taken: give it another name or group."
+            f"expected the source {name!r} in a group of its own in the error budget, got "
+            f"{group!r}; {', '.join(_RESERVED)} are taken: give it another name or group."
         )
     R = _correlation(source.correlation, at, n, f"the source {name!r}")
     leaders, signs = merge_identical(R)

@@ -114,7 +114,7 @@ class GaussianMeasurements(Likelihood):
         return self.jacobian @ theta + self.root @ noise
 
     def curvature_main(self, theta: Vector, main: Values) -> Curvature:
-        """Closed form: with z the pulls and A = L^-1 J, the gradient is -A'z and the Hessian A'A."""
+        """Closed form: with pulls z and A = L^-1 J, the gradient is -A'z and the Hessian A'A."""
         scaled = solve_triangular(self.root, self.jacobian, lower=True)
         value = -self.log_main(theta, main)
         return Curvature(value, -scaled.T @ self._pulls(theta, main), scaled.T @ scaled)
@@ -123,8 +123,8 @@ class GaussianMeasurements(Likelihood):
         """Weight of each measurement in the best fit, ``d theta_hat / d y``, of each observable.
 
         The implicit function theorem gives ``H^-1 J' C_stat^-1`` for all parameters, with H the
-        Hessian of the full likelihood; here are the rows of the observables, in their order.  Exact,
-        since the likelihood is quadratic; bounds are taken not to bind.
+        Hessian of the full likelihood; here are the rows of the observables, in their order.  It
+        is exact, since the likelihood is quadratic; bounds are taken not to bind.
         """
         scaled = solve_triangular(self.root, self.jacobian, lower=True)
         theta = jnp.asarray(self.parameters.init)
@@ -138,7 +138,7 @@ class GaussianMeasurements(Likelihood):
         return rows[self.parameters.positions(self.observables)]
 
     def covariances(self) -> dict[str, FloatArray]:
-        """Covariance of the measurements by origin, each with shape (n, n): "stat", then each group.
+        """Covariance of the measurements by origin, with shape (n, n): "stat", then each group.
 
         Their sum is the total covariance: what a combination without nuisance parameters would use.
         """
@@ -181,8 +181,8 @@ class GaussianMeasurements(Likelihood):
     ) -> tuple[GaussianMeasurements, Data]:
         """The combination of some of the measurements, with its data.
 
-        Nuisances that move none of them and observables that none of them measures are left out; the
-        rest keep their names, so that partial combinations can be compared parameter by parameter.
+        Nuisances that move none of them and observables that none of them measures are left out;
+        the rest keep their names, so that combinations can be compared parameter by parameter.
 
         Args:
             data: of this likelihood.
@@ -220,7 +220,7 @@ class GaussianMeasurements(Likelihood):
 
 
 def normal_constraints(labels: Sequence[str], R: FloatArray) -> list[Normal | MultivariateNormal]:
-    """Normal constraints with covariance R, multivariate on each set of labels that are correlated."""
+    """Normal constraints with covariance R, multivariate where labels are correlated."""
     result: list[Normal | MultivariateNormal]
     result = [Normal(float(np.sqrt(variance))) for variance in np.diagonal(R)]
     for block in independent_blocks(R):
@@ -284,6 +284,6 @@ def _require_determined(design: FloatArray, observables: Sequence[str]) -> None:
     if np.linalg.matrix_rank(design / lengths) < len(observables):
         raise ParameterError(
             f"expected the measurements to determine {list(observables)}, got only "
-            f"{np.linalg.matrix_rank(design)} independent combinations of them; add measurements, or "
-            "remove observables."
+            f"{np.linalg.matrix_rank(design)} independent combinations of them; add measurements, "
+            "or remove observables."
         )

@@ -51,9 +51,8 @@ class _Default:
 
 _FREE = _Default(1.0, (0.0, 10.0))
 _ALPHA = _Default(0.0, (-5.0, 5.0), aux=0.0, width=1.0)
-_LUMI = _Default(1.0, (0.0, 10.0))
 _GAMMA = (_TINY_GAMMA, 10.0)
-_SCALAR = {NormFactor: _FREE, Lumi: _LUMI, NormSys: _ALPHA, HistoSys: _ALPHA}
+_SCALAR = {NormFactor: _FREE, NormSys: _ALPHA, HistoSys: _ALPHA}
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ def declare(workspace: Workspace, measurement: MeasurementConfig) -> Declared:
 def _scalar(
     modifier: NormFactor | Lumi | NormSys | HistoSys, config: ParameterConfig | None
 ) -> tuple[Parameter, float | None]:
-    default = _SCALAR[type(modifier)]
+    default = _luminosity(config) if isinstance(modifier, Lumi) else _SCALAR[type(modifier)]
     aux = _setting(config, "auxdata", 0, default.aux)
     width = _setting(config, "sigmas", 0, default.width)
     parameter = Parameter(
@@ -140,6 +139,12 @@ def _scalar(
         fixed=bool(config is not None and config.fixed),
     )
     return parameter, None if isinstance(modifier, NormFactor) else aux
+
+
+def _luminosity(config: ParameterConfig | None) -> _Default:
+    """Starts at its measured value a and ends at 10 a; the reader requires ``auxdata``."""
+    measured = float(_setting(config, "auxdata", 0, 1.0))
+    return _Default(measured, (0.0, 10.0 * measured), aux=measured)
 
 
 def _bin_by_bin(
@@ -163,8 +168,9 @@ def _bin_by_bin(
     else:
         return
     config = settings.get(modifier.name)
+    start = first_component(workspace, channel, modifier)
     bounds = (0.0, 10.0) if isinstance(modifier, ShapeFactor) else _GAMMA
-    for i, (constraint, aux, frozen) in enumerate(terms):
+    for i, (constraint, aux, frozen) in enumerate(terms, start):
         name = f"{modifier.name}[{i}]"
         parameter = Parameter(
             name,
@@ -175,6 +181,19 @@ def _bin_by_bin(
             fixed=frozen or bool(config is not None and config.fixed),
         )
         yield name, (parameter, None if aux is None else _setting(config, "auxdata", i, aux))
+
+
+def first_component(workspace: Workspace, channel: Channel, modifier: Modifier) -> int:
+    """Number in ``name[i]`` of a bin-by-bin parameter in the first bin of a channel.
+
+    A staterror that several channels name has components of its own in each, one channel after the
+    other; a shapefactor that they share has the same ones in all (both as in pyhf).
+    """
+    if not isinstance(modifier, StatError):
+        return 0
+    before = workspace.channels[: workspace.channels.index(channel)]
+    named = (modifier.kind, modifier.name)
+    return sum(c.n_bins for c in before if any((m.kind, m.name) == named for s in c.samples for m in s.modifiers))
 
 
 def _shapesys(nominal: float, uncertainty: float) -> tuple[Constraint, float, bool]:
@@ -246,8 +265,9 @@ def compile_grid(workspace: Workspace, declared: Declared) -> Grid:
                     case NormFactor(name=name) | Lumi(name=name):
                         factors[row].append(names.position(name))
                     case _:
+                        start = first_component(workspace, channel, modifier)
                         for i in range(channel.n_bins):
-                            at = names.position(f"{modifier.name}[{i}]")
+                            at = names.position(f"{modifier.name}[{start + i}]")
                             gammas[first[c] + i].setdefault(at, []).append(s)
     lo_hi = [[(low, high) for _, low, high in row] for row in norms]
     norm_lo_hi = _padded(lo_hi, np.asarray((1.0, 1.0)))

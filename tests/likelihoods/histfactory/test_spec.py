@@ -220,14 +220,15 @@ def test_impossible_numbers_are_refused_everywhere(value: float) -> None:
 
 def test_a_negative_bin_of_one_sample_is_noticed() -> None:
     """Generator weights make single bins negative; that is said, not refused."""
+    fakes = "channel 'SR', sample 'fakes'"
     assert _codes(edited(put(*FAKES, "data", [4.0, -0.1, -0.2]))) == [
         (
             "negative-rate",
-            "ws.json: channel 'SR', sample 'fakes': negative nominal rate in bins 1, 2",
+            f"ws.json: {fakes}: negative nominal rate in bins 1, 2",
         ),
         (
             "shapesys-frozen",
-            f"ws.json: channel 'SR', sample 'fakes', modifier 'fake_rate' (shapesys): {HELD % '1, 2'}",
+            f"ws.json: {fakes}, modifier 'fake_rate' (shapesys): {HELD % '1, 2'}",
         ),
     ]
 
@@ -283,7 +284,7 @@ def test_a_fixed_parameter_of_interest_is_noticed() -> None:
 
 
 def test_negative_uncertainty_of_a_negative_rate_loses_its_sign() -> None:
-    """Conversion from XML multiplies a relative uncertainty by the rate, and so carries its sign."""
+    """Conversion from XML multiplies relative uncertainties by the rate, whose sign they carry."""
     document = edited(
         put(*FAKES, "data", 1, -0.1),
         put(*FAKES, "modifiers", 0, "data", 1, -0.05),
@@ -322,7 +323,7 @@ def test_staterror_of_two_channels_has_all_their_bins() -> None:
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(DATA, DATA)))
 @pytest.mark.parametrize("where", ["sample", "channel"])
 def test_names_are_shared_as_in_pyhf(first: str, second: str, where: str) -> None:
-    """Two modifiers of one name, on two samples or in two channels, are accepted as pyhf accepts."""
+    """Two modifiers of one name on two samples or in two channels are accepted as pyhf does."""
     pyhf = pytest.importorskip("pyhf")
     one, two = ({"name": "lumi", "type": kind, "data": DATA[kind]} for kind in (first, second))
     document = _small([[one], [two]]) if where == "sample" else _small([[one]], [[two]])
@@ -407,7 +408,7 @@ def test_settings_are_allowed_as_in_pyhf() -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_likelihoods_are_accepted(name: str, likelihoods: Path) -> None:
-    """Each has the channels, bins and parameters that pyhf counts, and only the expected notices."""
+    """Each has the channels, bins and parameters that pyhf counts, and the expected notices."""
     document = json.loads((likelihoods / f"{name}.json").read_text())
     workspace = parse_workspace(document, source=name)
     sets, _ = parameter_sets(workspace.channels, name)

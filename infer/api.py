@@ -1,0 +1,234 @@
+"""From a file to a measurement: what most users need of infer, in two functions."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import numpy as np
+from scipy.stats import chi2
+
+from infer.certificate import Certificate
+from infer.constraints import Poisson
+from infer.data import Data
+from infer.errors import ParameterError
+from infer.inference import breakdown
+from infer.inference.breakdown import Budget, Groups
+from infer.inference.fits import FitResult, Settings, fit, require_poi
+from infer.inference.profiles import ONE_SIGMA, Interval, interval
+from infer.io.measurements import parse_measurements
+from infer.io.pyhf_json import read_document
+from infer.likelihood import Likelihood
+from infer.likelihoods.histfactory.model import HistFactory, Interpolation
+from infer.likelihoods.histfactory.spec import parse_workspace
+from infer.measurement import Measurement, ParameterEstimate
+from infer.statement import Uncertainty
+from infer.typing import Key
+
+_NO_BUDGET = (np.nan, np.nan)
+
+
+def read_workspace(
+    path: str | Path,
+    *,
+    measurement: str | None = None,
+    patch: str | None = None,
+    interpolation: Interpolation | None = None,
+) -> tuple[Likelihood, Data]:
+    """Read a likelihood and its data from a JSON file.
+
+    Args:
+        path: A pyhf workspace, or a document of one of infer's own formats (published measurements,
+            parametric densities), which its key ``format`` names.
+        measurement: Name of a measurement of a pyhf workspace; None takes the first.
+        patch: ``patchset.json:name``, or the path of a JSON patch; for pyhf workspaces.
+        interpolation: Interpolation codes of a pyhf workspace; None takes pyhf's defaults.
+
+    Returns:
+        The likelihood, and the observed data.
+
+    Raises:
+        WorkspaceError: The file breaks its format; the message names the place and the remedy.
+    """
+    document, source = read_document(path, patch), str(path)
+    kind = document.get("format")
+    if kind == "infer-measurements":
+        likelihood, data, _ = parse_measurements(document, source=source)
+        return likelihood, data
+    workspace = parse_workspace(document, source=source)
+    return HistFactory.of(workspace, workspace.measurement(measurement), interpolation=interpolation)
+
+
+def measure(
+    likelihood: Likelihood,
+    data: Data,
+    *,
+    poi: str | None = None,
+    definition: str = "observables",
+    groups: Groups | None = None,
+    method: str = "profile",
+    cl: float = ONE_SIGMA,
+    settings: Settings | None = None,
+    verify: bool = False,
+    key: Key | None = None,
+    n_toys: int = 1000,
+) -> Measurement:
+    """Measure one parameter: best fit, interval, error budget and certificate.
+
+    Args:
+        likelihood: Any likelihood.
+        data: Data for it.
+        poi: Parameter of interest; None takes the one that the likelihood declares.
+        definition: What the parts of the uncertainty mean: ``observables``, ``conditional``,
+            ``shifted`` or ``bootstrap`` (see `infer.inference.breakdown`).
+        groups: Groups of systematic uncertainties, each with names or regular expressions of
+            parameters; the others keep the group that they declare.
+        method: Interval: ``profile`` or ``hessian``.
+        cl: Confidence level of all uncertainties.
+        settings: Start values, bounds, fixed parameters and solver.
+        verify: Repeat the fit with MIGRAD and compare.
+        key: Random key of the toys; ``bootstrap`` needs one.
+        n_toys: Toys per source; ``bootstrap`` uses it.
+
+    Returns:
+        The measurement; ``str()`` of it is the one line.
+
+    Raises:
+        ParameterError: A name, definition, method or level is unknown or impossible.
+        DataError: The data do not fit the likelihood.
+    """
+    began = time.perf_counter()
+    settings = settings or Settings()
+    _check_definition(definition, key)
+    fitted = fit(likelihood, data, poi=poi, settings=settings, verify=verify)
+    name = require_poi(fitted)
+    setting = breakdown.prepare(likelihood, fitted, name, groups)
+    if not fitted.certificate.trustworthy:
+        return _measurement(fitted, data, name, None, None, definition, method, cl, began)
+    ends = interval(
+        likelihood, data, poi=name, cl=cl, method=method, fitted=fitted, settings=settings
+    )
+    budget = _budget(setting, data, definition, settings, key, n_toys)
+    return _measurement(fitted, data, name, ends, budget, definition, method, cl, began)
+
+
+def _check_definition(definition: str, key: Key | None) -> None:
+    if definition not in breakdown.DEFINITIONS:
+        known = ", ".join(breakdown.DEFINITIONS)
+        raise ParameterError(f"definition must be one of {known}, got {definition!r}.")
+    if definition == "bootstrap" and key is None:
+        raise ParameterError(
+            "the bootstrap draws toys and needs a random key; pass key=jax.random.key(1)."
+        )
+
+
+def _budget(
+    setting: breakdown.Setting,
+    data: Data,
+    definition: str,
+    settings: Settings,
+    key: Key | None,
+    n_toys: int,
+) -> Budget | None:
+    """The error budget; None where the Hessian gives the parameter no uncertainty."""
+    if setting.fitted.uncertainty(setting.name) is None:
+        return None
+    if definition == "observables":
+        return breakdown.from_observables(setting)
+    if definition == "conditional":
+        return breakdown.from_conditional(setting)
+    if definition == "shifted":
+        return breakdown.from_shifts(setting, data, settings)
+    assert key is not None  # refused before the fit
+    return breakdown.from_bootstrap(setting, key, n_toys, settings)
+
+
+def _measurement(
+    fitted: FitResult,
+    data: Data,
+    name: str,
+    ends: Interval | None,
+    budget: Budget | None,
+    definition: str,
+    method: str,
+    cl: float,
+    began: float,
+) -> Measurement:
+    parameter = fitted.parameters[name]
+    total = (None, None) if ends is None else (ends.down, ends.up)
+    scale = _scales(budget, total, cl)
+    return Measurement(
+        poi=name,
+        value=fitted.value(name),
+        total=Uncertainty(*total),
+        stat=_scaled(None if budget is None else budget.stat, scale),
+        syst=_scaled(None if budget is None else budget.syst, scale),
+        groups={g: _scaled(part, scale) for g, part in (budget.groups if budget else {}).items()},
+        definition=definition,
+        interval=method,
+        cl=cl,
+        one_sided=fitted.at_bound(name),
+        unit=parameter.unit,
+        latex=parameter.latex,
+        twice_nll=fitted.twice_nll,
+        certificate=_certificate(fitted, ends, budget),
+        parameters=_estimates(fitted, data),
+        provenance={"infer": version("infer-hep"), "jax": jax.__version__},
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _scales(
+    budget: Budget | None, total: tuple[float | None, float | None], cl: float
+) -> tuple[float | None, float | None]:
+    """Factors from the budget's parts to what is quoted.
+
+    Parts of the covariance are shares of the total that is printed; shifts and toys stand for
+    themselves, at the confidence level asked for.
+    """
+    if budget is None:
+        return None, None
+    if budget.definition in ("observables", "conditional"):
+        down, up = (None if t is None else t / s for t, s in zip(total, budget.total, strict=True))
+        return down, up
+    level = float(np.sqrt(chi2.ppf(cl, 1)))
+    return level, level
+
+
+def _scaled(
+    part: tuple[float, float] | None, scale: tuple[float | None, float | None]
+) -> Uncertainty:
+    down, up = part or _NO_BUDGET
+    return Uncertainty(
+        None if scale[0] is None else down * scale[0], None if scale[1] is None else up * scale[1]
+    )
+
+
+def _certificate(fitted: FitResult, ends: Interval | None, budget: Budget | None) -> Certificate:
+    """The fit's certificate with what the interval and the budget add to it."""
+    notices = list(fitted.certificate.notices)
+    if ends is not None:
+        notices += ends.remarks
+    if budget is not None and budget.n_failed:
+        notices.append(f"{budget.n_failed} refits of the error budget failed and are left out")
+    ratio = None if budget is None else budget.sandwich_ratio
+    return replace(fitted.certificate, sandwich_ratio=ratio, notices=tuple(notices))
+
+
+def _estimates(fitted: FitResult, data: Data) -> dict[str, ParameterEstimate]:
+    """Every parameter with its pull and constraint."""
+    aux = dict(zip(fitted.parameters.constrained, np.asarray(data.aux).tolist(), strict=True))
+    estimates = {}
+    for name, parameter in fitted.parameters.items():
+        sigma = fitted.uncertainty(name)
+        before = parameter.prefit_uncertainty()
+        pull = constraint = None
+        if before:
+            scale = parameter.constraint.scale if isinstance(parameter.constraint, Poisson) else 1.0
+            pull = (fitted.value(name) - aux[name] / scale) / before
+            constraint = None if sigma is None else sigma / before
+        estimates[name] = ParameterEstimate(fitted.value(name), sigma, pull, constraint)
+    return estimates
