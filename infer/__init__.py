@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax
 
 # Likelihood differences of 1e-4 in sums of 1e5 need float64; before any array is made, hence here.
-jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # jax does not type it
+jax.config.update("jax_enable_x64", True)
 
 from infer.api import measure, read_workspace  # noqa: E402  # after float64 is on
 from infer.data import Data  # noqa: E402

@@ -108,9 +108,7 @@ def measure(
     setting = breakdown.prepare(likelihood, fitted, name, groups)
     if not fitted.certificate.trustworthy:
         return _measurement(fitted, data, name, None, None, definition, method, cl, began)
-    ends = interval(
-        likelihood, data, poi=name, cl=cl, method=method, fitted=fitted, settings=settings
-    )
+    ends = interval(likelihood, data, poi=name, cl=cl, method=method, fitted=fitted, settings=settings)
     budget = _budget(setting, data, definition, settings, key, n_toys)
     return _measurement(fitted, data, name, ends, budget, definition, method, cl, began)
 
@@ -120,9 +118,7 @@ def _check_definition(definition: str, key: Key | None) -> None:
         known = ", ".join(breakdown.DEFINITIONS)
         raise ParameterError(f"definition must be one of {known}, got {definition!r}.")
     if definition == "bootstrap" and key is None:
-        raise ParameterError(
-            "the bootstrap draws toys and needs a random key; pass key=jax.random.key(1)."
-        )
+        raise ParameterError("the bootstrap draws toys and needs a random key; pass key=jax.random.key(1).")
 
 
 def _budget(
@@ -140,9 +136,8 @@ def _budget(
         return breakdown.from_observables(setting)
     if definition == "conditional":
         return breakdown.from_conditional(setting)
-    if definition == "shifted":
+    if definition == "shifted" or key is None:  # a bootstrap without a key was refused before the fit
         return breakdown.from_shifts(setting, data, settings)
-    assert key is not None  # refused before the fit
     return breakdown.from_bootstrap(setting, key, n_toys, settings)
 
 
@@ -198,13 +193,9 @@ def _scales(
     return level, level
 
 
-def _scaled(
-    part: tuple[float, float] | None, scale: tuple[float | None, float | None]
-) -> Uncertainty:
+def _scaled(part: tuple[float, float] | None, scale: tuple[float | None, float | None]) -> Uncertainty:
     down, up = part or _NO_BUDGET
-    return Uncertainty(
-        None if scale[0] is None else down * scale[0], None if scale[1] is None else up * scale[1]
-    )
+    return Uncertainty(None if scale[0] is None else down * scale[0], None if scale[1] is None else up * scale[1])
 
 
 def _certificate(fitted: FitResult, ends: Interval | None, budget: Budget | None) -> Certificate:

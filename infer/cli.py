@@ -29,6 +29,9 @@ from infer.inference.breakdown import DEFINITIONS
 from infer.inference.profiles import ONE_SIGMA
 from infer.inspection import inspect_likelihood
 from infer.io.strict_json import load_document
+from infer.likelihoods.gaussian import GaussianMeasurements
+from infer.likelihoods.gaussian.summary import measured_values
+from infer.likelihoods.histfactory.rates import rates_record
 from infer.plots import save_measurement_figures
 
 Command = Callable[..., None]
@@ -42,7 +45,9 @@ _READING = (
     click.option("--measurement", metavar="NAME", help="Measurement of a pyhf workspace; the first by default."),
     click.option("--patch", metavar="FILE[:NAME]", help="A JSON patch, or one patch of a patchset."),
     click.option("--normsys-code", type=click.Choice(["code1", "code4"]), default="code4", help="Interpolation."),
-    click.option("--histosys-code", type=click.Choice(["code0", "code2", "code4p"]), default="code4p", help="Interpolation."),
+    click.option(
+        "--histosys-code", type=click.Choice(["code0", "code2", "code4p"]), default="code4p", help="Interpolation."
+    ),
 )
 _FITTING = (
     click.option("--start", metavar="NAME=VALUE", multiple=True, help="Start value; repeatable."),
@@ -126,7 +131,12 @@ def fit(given: _Input, *, poi: str | None, verify: bool, as_json: bool, out: Pat
 @_takes_likelihood
 @_POI
 @click.option("--definition", type=click.Choice(DEFINITIONS), default=DEFINITIONS[0], help="Of the error budget.")
-@click.option("--group", metavar="GROUP=PATTERN", multiple=True, help="Systematics of a group: name or regular expression; repeatable.")
+@click.option(
+    "--group",
+    metavar="GROUP=PATTERN",
+    multiple=True,
+    help="Systematics of a group: name or regular expression; repeatable.",
+)
 @click.option("--groups", metavar="FILE", type=click.Path(path_type=Path), help="JSON object from group to patterns.")
 @click.option("--method", type=click.Choice(["profile", "hessian"]), default="profile", help="Interval.")
 @click.option("--cl", type=float, default=ONE_SIGMA, help="Confidence level; one standard deviation by default.")
@@ -159,7 +169,7 @@ def measure(
     _write(out, result.to_json_dict())
     if out is not None and result.certificate.trustworthy:
         with _working("drawing figures"):
-            save_measurement_figures(out, given.likelihood, given.data, result, given.settings)
+            _figures(out, given, result)
     _print(as_json, result.to_json_dict, result.table)
     _leave(result.certificate.trustworthy)
 
@@ -205,7 +215,7 @@ def _complain(message: object, code: int) -> None:
 
 def _use_compilation_cache() -> None:
     """Keep compiled programs between runs, unless the user has chosen a place already."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.values["jax_compilation_cache_dir"] is None:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "infer" / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
@@ -286,7 +296,24 @@ def _write(out: Path | None, record: dict[str, Any]) -> None:
         text = json.dumps(record, allow_nan=False, ensure_ascii=False, indent=2)
         (out / "result.json").write_text(text + "\n", encoding="utf-8")
     except OSError as problem:
-        raise InputError(f"--out {out}: cannot write there ({problem.strerror}); give a folder you may write to.") from None
+        raise InputError(
+            f"--out {out}: cannot write there ({problem.strerror}); give a folder you may write to."
+        ) from None
+
+
+def _figures(out: Path, given: _Input, result: infer.Measurement) -> None:
+    """Budget, pulls, profile, and rates or measurements: what there is to see of a measurement."""
+    likelihood, data, poi = given.likelihood, given.data, result.poi
+    best = infer.fit(likelihood, data, poi=poi, settings=given.settings)
+    ends = [infer.interval(likelihood, data, fitted=best, cl=cl, settings=given.settings) for cl in (ONE_SIGMA, 0.95)]
+    save_measurement_figures(
+        out,
+        measurement=result,
+        scan=infer.scan(likelihood, data, fitted=best, settings=given.settings),
+        intervals=ends,
+        rates=rates_record(likelihood, data.main, values=best.values, covariance=best.covariance, poi=poi),
+        measured=measured_values(likelihood, data) if isinstance(likelihood, GaussianMeasurements) else (),
+    )
 
 
 def _leave(trustworthy: bool) -> None:

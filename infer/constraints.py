@@ -121,9 +121,7 @@ class MultivariateNormal:
         if not np.allclose(correlation, correlation.T, rtol=0.0, atol=1e-10):
             raise ParameterError(f"{what} must be symmetric.")
         if np.linalg.eigvalsh(correlation)[0] <= k * np.finfo(float).eps:
-            raise ParameterError(
-                f"{what} must be positive definite; fully correlated parameters are one parameter."
-            )
+            raise ParameterError(f"{what} must be positive definite; fully correlated parameters are one parameter.")
 
     def uncertainty_of(self, name: str) -> float:
         """Standard deviation that the auxiliary data alone give one of the parameters."""
@@ -337,14 +335,10 @@ def _log_lognormal(
     inside = (factor > 0.0) & (median > 0.0)
     log_factor = jnp.log(_where_positive(factor))
     pull = (log_factor - jnp.log(_where_positive(median))) / sigma
-    return jnp.where(
-        inside, -0.5 * pull**2 - jnp.log(sigma) - log_factor - 0.5 * _LOG_TWO_PI, -jnp.inf
-    )
+    return jnp.where(inside, -0.5 * pull**2 - jnp.log(sigma) - log_factor - 0.5 * _LOG_TWO_PI, -jnp.inf)
 
 
-def _blocks(
-    names: Sequence[str], declared: Sequence[Constraint | None], aux_of: dict[int, int]
-) -> tuple[_Block, ...]:
+def _blocks(names: Sequence[str], declared: Sequence[Constraint | None], aux_of: dict[int, int]) -> tuple[_Block, ...]:
     """The distinct multivariate normal terms, each once."""
     position = {name: i for i, name in enumerate(names)}
     blocks = []

@@ -75,10 +75,7 @@ def check_leaves(main: MainData, expected: MainData) -> None:
         raise DataError(f"expected main data with entries {_entries(wanted)}, got {_entries(got)}.")
     for path, leaf in got.items():
         if np.shape(leaf) != np.shape(wanted[path]):
-            raise DataError(
-                f"expected main data{path} with shape {np.shape(wanted[path])}, "
-                f"got {np.shape(leaf)}."
-            )
+            raise DataError(f"expected main data{path} with shape {np.shape(wanted[path])}, got {np.shape(leaf)}.")
         bad = np.flatnonzero(~np.isfinite(np.asarray(leaf)))
         if bad.size:
             raise DataError(f"main data{path} must be finite, but entry {bad[0]} is not.")

@@ -191,9 +191,7 @@ class Product(Likelihood):
         """One toy's main data by component; keys follow the sorted component names."""
         names = sorted(self.components)
         keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
-        return {
-            k: c.sample_main(theta[self.positions[k]], keys[k]) for k, c in self.components.items()
-        }
+        return {k: c.sample_main(theta[self.positions[k]], keys[k]) for k, c in self.components.items()}
 
     def curvature_main(self, theta: Vector, main: MainData) -> Curvature:
         """Sum of the components' closed forms, each in its own block."""
@@ -237,9 +235,7 @@ class Product(Likelihood):
                 auxiliary datum.
         """
         if set(components) != set(self.components):
-            raise DataError(
-                f"expected data for {sorted(self.components)}, got {sorted(components)}."
-            )
+            raise DataError(f"expected data for {sorted(self.components)}, got {sorted(components)}.")
         aux: dict[str, float] = {}
         for name, component in self.components.items():
             check_aux_shape(component.parameters, components[name].aux)
@@ -399,9 +395,7 @@ def _merge(parameters: Parameters, names: Sequence[str]) -> tuple[Parameters, li
         Parameters((first,)).union(Parameters((_same(parameters[name], first),)))
     poi = names[0] if parameters.poi in names else parameters.poi
     merged = Parameters((p for n, p in parameters.items() if n not in names[1:]), poi=poi)
-    positions = [
-        merged.position(names[0] if name in names else name) for name in parameters.names
-    ]
+    positions = [merged.position(names[0] if name in names else name) for name in parameters.names]
     return merged, positions
 
 
@@ -416,9 +410,7 @@ def _partial(parameters: Parameters, names: Sequence[str], rho: float) -> Parame
     for name in names:
         constraint = parameters[name].constraint
         if not isinstance(constraint, Normal):
-            raise ParameterError(
-                f"partial correlation needs Normal constraints, but {name!r} has {constraint!r}."
-            )
+            raise ParameterError(f"partial correlation needs Normal constraints, but {name!r} has {constraint!r}.")
         widths.append(constraint.width)
     correlation = np.full((len(names), len(names)), rho) + (1.0 - rho) * np.eye(len(names))
     covariance = correlation * np.outer(widths, widths)

@@ -52,8 +52,7 @@ class Parameter:
             raise ParameterError("a parameter needs a name, got an empty one.")
         if not low < high:
             raise ParameterError(
-                f"parameter {self.name!r}: the lower bound must lie below the upper one, "
-                f"got ({low:g}, {high:g})."
+                f"parameter {self.name!r}: the lower bound must lie below the upper one, got ({low:g}, {high:g})."
             )
         if not (np.isfinite(self.init) and low <= self.init <= high):
             raise ParameterError(
@@ -112,17 +111,15 @@ class Parameters(Mapping[str, Parameter]):
 
     def __eq__(self, other: object) -> bool:
         return self is other or (
-            isinstance(other, Parameters)
-            and self._items == other._items
-            and self.poi == other.poi
+            isinstance(other, Parameters) and self._items == other._items and self.poi == other.poi
         )
 
     def __hash__(self) -> int:
         return self._hash
 
-    def __reduce__(self) -> tuple[type[Parameters], tuple[tuple[Parameter, ...]]]:
-        # the cached hash depends on the process: Python salts the hashes of strings
-        return (Parameters, (self._items,))
+    def __getstate__(self) -> dict[str, object]:
+        # nothing cached: a hash belongs to its process, since Python salts the hashes of strings
+        return {key: self.__dict__[key] for key in ("_items", "poi", "_position")}
 
     @cached_property
     def _hash(self) -> int:
@@ -141,8 +138,10 @@ class Parameters(Mapping[str, Parameter]):
             return self._position[name]
         except KeyError:
             close = difflib.get_close_matches(name, self.names, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(map(repr, close))}?" if close else (
-                f"the {len(self)} names begin with {', '.join(map(repr, self.names[:5]))}."
+            hint = (
+                f"did you mean {' or '.join(map(repr, close))}?"
+                if close
+                else (f"the {len(self)} names begin with {', '.join(map(repr, self.names[:5]))}.")
             )
             raise ParameterError(f"unknown parameter {name!r}; {hint}") from None
 

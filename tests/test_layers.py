@@ -14,10 +14,10 @@ import pytest
 
 LAYERS = (  # from bottom to top; a room may import from its own layer and from those below
     {"errors", "typing"},
-    {"numerics", "documents"},
+    {"numerics", "documents", "threads"},
     {"certificate", "constraints", "parameters", "data", "likelihood"},
     {"likelihoods", "inference", "learn"},
-    {"unfold", "analysis", "io", "compute", "statement", "measurement"},
+    {"unfold", "analysis", "io", "compute", "inspection", "statement", "measurement"},
     {"api"},
     {"infer"},  # infer/__init__.py, the public face
     {"plots"},

@@ -20,8 +20,11 @@ EXPECTED = [
     "DataError",
     "FitResult",
     "Fixed",
+    "HistFactory",
     "InferError",
     "InputError",
+    "Interpolation",
+    "Interval",
     "Likelihood",
     "Measurement",
     "Parameter",
@@ -29,6 +32,8 @@ EXPECTED = [
     "Parameters",
     "Product",
     "Renamed",
+    "Scan",
+    "Settings",
     "UntrustworthyError",
     "WorkspaceError",
     "fit",
@@ -37,7 +42,7 @@ EXPECTED = [
     "read_workspace",
     "scan",
 ]
-RECORDS = ["FitResult", "Measurement"]
+RECORDS = ["FitResult", "Interval", "Measurement", "Scan", "Settings"]
 PUBLIC = {name: getattr(infer, name) for name in EXPECTED if hasattr(infer, name)}
 FUNCTIONS = [name for name, value in PUBLIC.items() if inspect.isfunction(value)]
 CLASSES = [name for name, value in PUBLIC.items() if inspect.isclass(value)]

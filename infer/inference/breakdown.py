@@ -132,10 +132,12 @@ class Setting:
 
     @property
     def at(self) -> int:
+        """Position of the parameter of interest."""
         return self.fitted.parameters.position(self.name)
 
     @property
     def theta(self) -> Vector:
+        """Best fit."""
         return jnp.asarray(self.fitted.values)
 
     @property
@@ -155,9 +157,7 @@ class Setting:
         return np.asarray([g == group for g in self.group_of.values()], dtype=bool)
 
 
-def prepare(
-    likelihood: Likelihood, fitted: FitResult, name: str, groups: Groups | None
-) -> Setting:
+def prepare(likelihood: Likelihood, fitted: FitResult, name: str, groups: Groups | None) -> Setting:
     """Check a request for a budget and resolve its groups."""
     if fitted.parameters[name].fixed:
         raise ParameterError(f"parameter {name!r} is fixed, so that it has no uncertainty.")
@@ -252,9 +252,7 @@ def from_shifts(setting: Setting, data: Data, settings: Settings) -> Budget:
     syst = np.sqrt(np.sum(np.asarray(list(groups.values())).reshape(-1, 2) ** 2, axis=0))
     total = _pair(np.hypot(np.asarray(linear.stat), syst))
     failed = int(np.sum(~ok))
-    return Budget(
-        setting.name, "shifted", linear.stat, groups, total, linear.sandwich_ratio, failed
-    )
+    return Budget(setting.name, "shifted", linear.stat, groups, total, linear.sandwich_ratio, failed)
 
 
 def _responds(setting: Setting) -> npt.NDArray[np.bool_]:
@@ -290,9 +288,7 @@ def from_bootstrap(setting: Setting, key: Key, n_toys: int, settings: Settings) 
 
 
 @eqx.filter_jit
-def _toys(
-    likelihood: Likelihood, theta: Vector, key: Key, n_toys: int, main: bool, aux: Mask
-) -> Data:
+def _toys(likelihood: Likelihood, theta: Vector, key: Key, n_toys: int, main: bool, aux: Mask) -> Data:
     """Toys in which only the chosen sources fluctuate about their expectation."""
     asimov = likelihood.expected(theta)
 

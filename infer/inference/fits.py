@@ -33,6 +33,7 @@ from infer.inference.minimize import (
 )
 from infer.likelihood import Likelihood, check_data
 from infer.parameters import Parameters
+from infer.threads import one_blas_thread
 from infer.typing import Matrix, Scalar
 
 FloatArray = npt.NDArray[np.float64]
@@ -55,7 +56,7 @@ class Settings:
     start: Mapping[str, float] = field(default_factory=dict)
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     fixed: Mapping[str, float] = field(default_factory=dict)
-    solver: Newton = Newton()
+    solver: Newton = field(default_factory=Newton)
 
     def applied(self, parameters: Parameters) -> Parameters:
         """The parameters with these settings; `Parameter` itself refuses impossible ones."""
@@ -120,8 +121,9 @@ class FitResult:
     def correlation(self) -> FloatArray:
         """Correlation matrix with shape (P, P); zero for parameters fixed or at a bound."""
         sigma = np.sqrt(np.diagonal(self.covariance))
-        norm = np.outer(sigma, sigma)
-        return np.divide(self.covariance, norm, out=np.zeros_like(norm), where=norm > 0.0)
+        norm: FloatArray = np.outer(sigma, sigma)
+        correlation: FloatArray = np.divide(self.covariance, norm, out=np.zeros_like(norm), where=norm > 0.0)
+        return correlation
 
     def value(self, name: str) -> float:
         """Best fit of one parameter."""
@@ -237,7 +239,8 @@ def box_of(parameters: Parameters) -> Box:
 
 def solve(likelihood: Likelihood, data: Data, box: Box, solver: Newton) -> tuple[Solved, str]:
     """Newton; where it fails, MIGRAD from the best point so far, polished by Newton."""
-    solved = _solve(likelihood, data, box, solver)
+    with one_blas_thread():
+        solved = jax.block_until_ready(_solve(likelihood, data, box, solver))
     if int(solved.minimum.status) == CONVERGED:
         return solved, "newton"
     start = solved.minimum.theta
@@ -326,8 +329,8 @@ def _smallest_eigenvalue(minimum: Minimum) -> float | None:
 
 def _verified(result: FitResult, nll: float) -> FitResult:
     difference = result.twice_nll - 2.0 * nll
-    changes = {"verified_by": "MIGRAD", "verify_difference": difference}
-    return replace(result, certificate=replace(result.certificate, **changes))
+    certificate = replace(result.certificate, verified_by="MIGRAD", verify_difference=difference)
+    return replace(result, certificate=certificate)
 
 
 def _finite(x: float) -> float | None:

@@ -37,6 +37,7 @@ from jaxtyping import Array, Bool, Float, Int
 from infer.constraints import Curvature
 from infer.data import Data
 from infer.likelihood import Likelihood
+from infer.threads import one_blas_thread
 from infer.typing import Mask, Matrix, Scalar, Vector
 
 RUNNING, CONVERGED, OUT_OF_STEPS, STUCK, BAD_START = range(5)
@@ -121,9 +122,7 @@ def minimize(likelihood: Likelihood, data: Data, box: Box, *, solver: Newton) ->
     return _as_minimum(_search(likelihood, data, _start(box), box, solver, solver.max_steps))
 
 
-def minimize_batch(
-    likelihood: Likelihood, data: Data, box: Box, *, solver: Newton, chunk: int = 8
-) -> Minimum:
+def minimize_batch(likelihood: Likelihood, data: Data, box: Box, *, solver: Newton, chunk: int = 8) -> Minimum:
     """Many problems at once: leaves of ``data`` and ``box`` carry a leading axis (N, ...).
 
     Problems advance together by a few steps at a time; those that are done leave the batch, so that
@@ -136,7 +135,8 @@ def minimize_batch(
         size = _padded_size(left.size)
         take = np.resize(np.arange(left.size), size)
         data, box, states = jax.tree.map(lambda x, t=take: x[t], (data, box, states))
-        states = _search_batch(likelihood, data, states, box, solver, chunk)
+        with one_blas_thread():
+            states = jax.block_until_ready(_search_batch(likelihood, data, states, box, solver, chunk))
         running = np.asarray(states.status[: left.size]) == RUNNING
         finished, going = np.flatnonzero(~running), np.flatnonzero(running)
         done.append((left[finished], jax.tree.map(lambda x, f=finished: np.asarray(x)[f], states)))
@@ -148,8 +148,10 @@ def minimize_batch(
 
 
 def covariance(minimum: Minimum) -> Matrix:
-    """Inverse Hessian with shape (P, P): zero for parameters fixed or held at a bound, NaN if the
-    Hessian of the others is not positive definite.
+    """Inverse Hessian with shape (P, P).
+
+    Zero for parameters fixed or held at a bound, NaN if the Hessian of the others is not positive
+    definite.
     """
     return restricted_inverse(minimum.curvature.hessian, minimum.inactive)
 
@@ -189,9 +191,7 @@ def _start(box: Box) -> _State:
 
 
 @eqx.filter_jit
-def _search(
-    likelihood: Likelihood, data: Data, state: _State, box: Box, solver: Newton, steps: int
-) -> _State:
+def _search(likelihood: Likelihood, data: Data, state: _State, box: Box, solver: Newton, steps: int) -> _State:
     last = state.n_steps + steps
 
     def going(state: _State) -> Bool[Array, ""]:
@@ -204,9 +204,7 @@ def _search(
 
 
 @eqx.filter_jit
-def _search_batch(
-    likelihood: Likelihood, data: Data, states: _State, box: Box, solver: Newton, steps: int
-) -> _State:
+def _search_batch(likelihood: Likelihood, data: Data, states: _State, box: Box, solver: Newton, steps: int) -> _State:
     def one(data: Data, state: _State, box: Box) -> _State:
         return _search(likelihood, data, state, box, solver, steps)
 
@@ -257,8 +255,17 @@ def _step(likelihood: Likelihood, data: Data, state: _State, box: Box, solver: N
     # Close to the minimum but on a damped path: drop the damping for the next verdict.
     damping = jnp.where(small, 0.0, used)
     return _State(
-        theta, curvature, damping, trial, predicted, inactive, edm, projected,
-        positive_definite, status, n_steps,
+        theta,
+        curvature,
+        damping,
+        trial,
+        predicted,
+        inactive,
+        edm,
+        projected,
+        positive_definite,
+        status,
+        n_steps,
     )
 
 
@@ -277,9 +284,10 @@ def _judge(state: _State, tried: Curvature) -> tuple[Vector, Curvature, Scalar, 
     damping = jnp.where(good, softer, jnp.where(poor, harder, state.damping))
     damping = jnp.where(accepted, damping, jnp.maximum(10.0 * state.damping, 1e-2))
     damping = jnp.where(first, 0.0, damping)
-    pick = lambda new, old: jnp.where(accepted, new, old)  # noqa: E731  # one use, on a pytree
-    curvature = jax.tree.map(pick, tried, state.curvature)
-    return pick(state.trial, state.theta), curvature, damping, accepted
+    theta, curvature = jax.tree.map(
+        lambda new, old: jnp.where(accepted, new, old), (state.trial, tried), (state.theta, state.curvature)
+    )
+    return theta, curvature, damping, accepted
 
 
 def _restricted(hessian: Matrix, inactive: Mask) -> Matrix:
@@ -288,12 +296,8 @@ def _restricted(hessian: Matrix, inactive: Mask) -> Matrix:
     return jnp.where(both, hessian, 0.0) + jnp.diag(jnp.where(inactive, 0.0, 1.0))
 
 
-def _factor(
-    hessian: Matrix, inactive: Mask, damping: Scalar
-) -> tuple[Float[Array, "p p"], Scalar, Bool[Array, ""]]:
-    """Cholesky factor of the damped Hessian, the damping that made it positive definite, and
-    whether none was needed.
-    """
+def _factor(hessian: Matrix, inactive: Mask, damping: Scalar) -> tuple[Float[Array, "p p"], Scalar, Bool[Array, ""]]:
+    """Cholesky factor of the damped Hessian, the damping it took, and whether it took none."""
     matrix = _restricted(hessian, inactive)
     diagonal = jnp.abs(jnp.diagonal(matrix))
     diagonal = jnp.maximum(diagonal, 1e-8 * jnp.max(diagonal))

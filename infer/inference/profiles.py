@@ -157,9 +157,7 @@ class _Point:
 class _Profile:
     """The profile of one parameter around a best fit."""
 
-    def __init__(
-        self, likelihood: Likelihood, data: Data, fitted: FitResult, name: str, solver: Newton
-    ) -> None:
+    def __init__(self, likelihood: Likelihood, data: Data, fitted: FitResult, name: str, solver: Newton) -> None:
         self.likelihood, self.data, self.fitted, self.solver = likelihood, data, fitted, solver
         self.at = fitted.parameters.position(name)
         self.best = float(fitted.values[self.at])
@@ -196,9 +194,7 @@ class _Profile:
         )
 
 
-def _conditional(
-    likelihood: Likelihood, data: Data, box: Box, start: FloatArray, solver: Newton
-) -> Solved:
+def _conditional(likelihood: Likelihood, data: Data, box: Box, start: FloatArray, solver: Newton) -> Solved:
     wide = Box(
         jnp.asarray(start),
         jnp.where(box.free, box.lower, -jnp.inf),

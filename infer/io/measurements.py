@@ -70,18 +70,14 @@ FORMAT = "infer-measurements"
 VERSION = 1
 
 _TOP = frozenset({"format", "version", "poi", "observables", "measurements"})
-_TOP_OPTIONAL = frozenset(
-    {"title", "reference", "notes", "sources", "stat_correlation", "combinations"}
-)
+_TOP_OPTIONAL = frozenset({"title", "reference", "notes", "sources", "stat_correlation", "combinations"})
 _MEASUREMENT = frozenset({"name", "observable", "value", "stat"})
 _NO_BOUNDS = (-np.inf, np.inf)
 
 FloatArray = npt.NDArray[np.float64]
 
 
-def parse_measurements(
-    document: Mapping[str, object], *, source: str
-) -> tuple[GaussianMeasurements, Data, str]:
+def parse_measurements(document: Mapping[str, object], *, source: str) -> tuple[GaussianMeasurements, Data, str]:
     """The likelihood, the measured values and the name of the parameter of interest.
 
     Args:

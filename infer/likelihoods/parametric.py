@@ -43,7 +43,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jax.scipy.special import gammaln, xlogy
+from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from infer.constraints import ConstraintTerms, Curvature
@@ -309,7 +309,7 @@ class Unbinned(Likelihood):
         """Normalised densities at x."""
 
         def probe(density: Density) -> Values:
-            return jnp.exp(density.log_density(x) - jnp.log(jnp.sum(density.masses(self.edges))))
+            return jnp.exp(density.log_density(x)) * (1.0 / jnp.sum(density.masses(self.edges)))
 
         return probe
 
@@ -333,9 +333,7 @@ class Binned(Likelihood):
     mixture: _Mixture
     edges: Values
 
-    def __init__(
-        self, parameters: Parameters, components: Sequence[Component], *, edges: npt.ArrayLike
-    ) -> None:
+    def __init__(self, parameters: Parameters, components: Sequence[Component], *, edges: npt.ArrayLike) -> None:
         self.parameters = parameters
         self.constraints = constraint_terms(parameters)
         self.mixture = _compiled(parameters, components)

@@ -73,9 +73,7 @@ class Blue:
         return np.asarray(self.weights @ part @ self.weights.T, dtype=float)
 
 
-def blue(
-    values: npt.ArrayLike, covariance: npt.ArrayLike, design: npt.ArrayLike | None = None
-) -> Blue:
+def blue(values: npt.ArrayLike, covariance: npt.ArrayLike, design: npt.ArrayLike | None = None) -> Blue:
     """Best linear unbiased estimate (Lyons et al., eqs. 2-8; Valassi, section 2).
 
     Args:
@@ -105,9 +103,7 @@ def _checked(
     """The arguments as arrays of shapes (n,), (n, n) and (n, k)."""
     y, C = np.asarray(values, dtype=float), np.asarray(covariance, dtype=float)
     if y.ndim != 1 or y.size == 0:
-        raise InputError(
-            f"expected values with shape (n,), got {y.shape}; give one number per measurement."
-        )
+        raise InputError(f"expected values with shape (n,), got {y.shape}; give one number per measurement.")
     n = len(y)
     U = np.ones((n, 1)) if design is None else np.asarray(design, dtype=float)
     if C.shape != (n, n):

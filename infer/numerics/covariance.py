@@ -100,9 +100,7 @@ def cholesky(covariance: npt.ArrayLike, what: str) -> FloatArray:
     """
     C = np.asarray(covariance, dtype=float)
     if not np.all(np.isfinite(C)):
-        raise InputError(
-            f"expected a finite covariance of {what}, got an entry that is not; correct it."
-        )
+        raise InputError(f"expected a finite covariance of {what}, got an entry that is not; correct it.")
     width = np.sqrt(np.abs(np.diagonal(C)))
     if not np.all(np.abs(C - C.T) <= ROUNDING * np.outer(width, width)):
         raise InputError(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import chdtr, gammaincinv, gammainccinv
+from scipy.special import chdtr, gammainccinv, gammaincinv
 
 from infer.errors import InputError
 

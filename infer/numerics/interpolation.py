@@ -89,9 +89,7 @@ def multiplicative(
     return _choose(jnp.abs(alpha) < 1.0, Derivatives(value, first, second), outside)
 
 
-def sextic_coefficients(
-    lo: npt.NDArray[np.float64], hi: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def sextic_coefficients(lo: npt.NDArray[np.float64], hi: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Coefficients a1..a6 of code 4, with shape (6, ...): 1 + sum a_i x^i meets the exponentials.
 
     Value, slope and curvature agree with ``hi**x`` at +1 and ``lo**-x`` at -1.

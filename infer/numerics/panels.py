@@ -25,9 +25,7 @@ ORDER = 16
 """Nodes per interval where integrals are wanted."""
 
 
-def nodes_and_weights(
-    edges: Float[Array, " b"], order: int = ORDER
-) -> tuple[Float[Array, "m n"], Float[Array, "m n"]]:
+def nodes_and_weights(edges: Float[Array, " b"], order: int = ORDER) -> tuple[Float[Array, "m n"], Float[Array, "m n"]]:
     """Nodes and weights of each interval between neighbouring edges, with shape (B, order)."""
     t, w = np.polynomial.legendre.leggauss(order)
     half = 0.5 * (edges[1:] - edges[:-1])[:, None]

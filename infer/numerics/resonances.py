@@ -105,20 +105,14 @@ def _pole(mass: Scalar, width: Scalar) -> Complex[Array, ""]:
     return jnp.sqrt(jax.lax.complex(squared, squared * gamma))
 
 
-def _smeared_pole(
-    x: Points, pole: Complex[Array, ""], resolution: Scalar
-) -> Complex[Array, "*n"]:
+def _smeared_pole(x: Points, pole: Complex[Array, ""], resolution: Scalar) -> Complex[Array, "*n"]:
     """``1 / (t - pole)`` convolved with the resolution, for a pole in the upper half-plane."""
     scale = 1.0 / (math.sqrt(2.0) * resolution)
-    z = jax.lax.complex(
-        (jnp.real(pole) - x) * scale, jnp.broadcast_to(jnp.imag(pole) * scale, x.shape)
-    )
+    z = jax.lax.complex((jnp.real(pole) - x) * scale, jnp.broadcast_to(jnp.imag(pole) * scale, x.shape))
     return wofz(z) * jax.lax.complex(jnp.zeros_like(scale), math.sqrt(math.pi) * scale)
 
 
-def _smeared_far_pole(
-    x: Points, pole: Complex[Array, ""], resolution: Scalar
-) -> Complex[Array, "*n"]:
+def _smeared_far_pole(x: Points, pole: Complex[Array, ""], resolution: Scalar) -> Complex[Array, "*n"]:
     """``1 / (t + pole)`` convolved with a resolution far below ``x + pole``, to its sixth power."""
     inverse = 1.0 / (x.astype(pole.dtype) + pole)
     step = resolution.astype(pole.dtype) ** 2 * inverse**2
@@ -222,9 +216,7 @@ def _spread(edges: FloatArray, t: FloatArray) -> FloatArray:
     return np.asarray(centre[:, None] + half[:, None] * t)
 
 
-def _responses(
-    x: FloatArray, start: float, stop: float, strength: float, order: int
-) -> FloatArray:
+def _responses(x: FloatArray, start: float, stop: float, strength: float, order: int) -> FloatArray:
     """Density after radiation at each x per value at each node of the panel [start, stop].
 
     The kernel's soft part has a power-law singularity at s = x.  Where x lies in the panel,
@@ -245,9 +237,7 @@ def _responses(
     return out
 
 
-def _at_singularity(
-    x: FloatArray, start: float, stop: float, strength: float, order: int
-) -> FloatArray:
+def _at_singularity(x: FloatArray, start: float, stop: float, strength: float, order: int) -> FloatArray:
     """`_responses` where x lies in the panel: the integral over s from x to ``stop``."""
     half = 0.5 * (stop - x)[:, None]
     t, w = roots_jacobi(32, 0.0, strength - 1.0)

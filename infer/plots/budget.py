@@ -19,12 +19,13 @@ from infer.plots.style import (
     INK,
     ORANGE,
     PAGE,
+    beside,
+    headline,
     hep_style,
     label,
     message_figure,
     new_figure,
     no_ticks,
-    plain,
     symbol,
     with_unit,
 )
@@ -33,7 +34,7 @@ from infer.statement import Uncertainty, result_layout, sides_text
 COLOURS = {"stat": BLUE, "group": ORANGE, "others": "#ffd68a", "sum": GREY}
 """Colour of a bar by the kind of its row."""
 
-_CELLS = (1.13, 1.24, 1.36)  # right ends of the columns down, up and share, in widths of the axes
+_CELLS = (52.0, 100.0, 150.0)  # right ends of the columns down, up and share, in points beside the axes
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def budget_figure(measurement: Measurement, *, top: int = 25) -> Figure:
     axes = figure.add_subplot()
     _draw_bars(axes, rows)
     _write_cells(axes, rows, _finer(measurement))
-    _write_frame(axes, measurement)
+    _write_frame(figure, axes, measurement)
     return figure
 
 
@@ -111,27 +112,32 @@ def _draw_bars(axes: Axes, rows: Sequence[BudgetRow]) -> None:
 
 def _write_cells(axes: Axes, rows: Sequence[BudgetRow], layout: Layout) -> None:
     """The numbers of the rows, in columns beside the axes."""
-    transform = axes.get_yaxis_transform()
-    for x, head in zip(_CELLS, ("down", "up", "variance"), strict=True):
-        axes.text(x, -0.85, head, transform=transform, ha="right", va="bottom", fontsize=8, color=FAINT)
+    for offset, head in zip(_CELLS, ("down", "up", "variance"), strict=True):
+        beside(axes, -1.0, head, offset, ha="right", color=FAINT)
     for at, row in enumerate(rows):
         down, up = sides_text(row.uncertainty, layout)
         share = "–" if row.share is None else f"{100 * row.share:.1f} %"
-        cells = ("–" if down is None else f"{MINUS}{down}", "–" if up is None else f"+{up}", share)
-        for x, text in zip(_CELLS, cells, strict=True):
-            axes.text(x, at, text, transform=transform, ha="right", va="center", fontsize=8)
+        cells = (_with_sign(MINUS, down), _with_sign("+", up), share)
+        for offset, text in zip(_CELLS, cells, strict=True):
+            beside(axes, at, text, offset, ha="right")
 
 
-def _write_frame(axes: Axes, m: Measurement) -> None:
+def _with_sign(sign: str, amount: str | None) -> str:
+    """A side as text: signed, unless it is missing, zero or but an upper bound."""
+    if amount is None:
+        return "–"
+    return amount if amount == "0" or amount.startswith("<") else f"{sign}{amount}"
+
+
+def _write_frame(figure: Figure, axes: Axes, m: Measurement) -> None:
     layout = result_layout(m.value, m.total)
     axes.set_xlabel(with_unit(f"Uncertainty of {symbol(m.poi, m.latex)}", m.unit))
     if layout.exponent:
         axes.ticklabel_format(axis="x", style="sci", scilimits=(layout.exponent, layout.exponent), useMathText=True)
-    subtitle = f"Definition '{m.definition}': {DEFINITIONS[m.definition]}. Interval: {m.interval}, {100 * m.cl:.4g} % CL."
-    lines = [*textwrap.wrap(str(m), 84), *textwrap.wrap(subtitle, 110)]
-    n_head = len(textwrap.wrap(str(m), 84))
-    axes.figure.suptitle("\n".join(map(plain, lines[:n_head])), x=0.01, ha="left", fontsize=11)
-    axes.set_title("\n".join(map(plain, lines[n_head:])), fontsize=8, color=FAINT, pad=16)
+    headline(figure, str(m))
+    level = f"{100 * m.cl:.4g}\N{NO-BREAK SPACE}%\N{NO-BREAK SPACE}CL"
+    footer = f"Definition '{m.definition}': {DEFINITIONS[m.definition]}. Interval: {m.interval}, {level}."
+    figure.supxlabel("\n".join(textwrap.wrap(footer, 125)), x=0.01, ha="left", fontsize=8, color=FAINT)
 
 
 def _finer(m: Measurement) -> Layout:

@@ -1,7 +1,8 @@
 r"""The profile likelihood of one parameter, beside the parabola that its Hessian promises.
 
 Between the points of a scan the curve is drawn with sqrt(q) straight, signed by the side of the best
-fit, which is exact for a parabola.  The Hessian's own curve is
+fit, which is exact for a parabola; from a best fit at a bound, with monotone cubic polynomials.  The
+Hessian's own curve is
 
     q(x) = 2 g d + d^2 / sigma^2,      d = x - best fit,
 
@@ -10,17 +11,19 @@ with the gradient g of -log L, which vanishes unless the best fit is at a bound.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.interpolate import PchipInterpolator
 from scipy.stats import chi2
 
 from infer.inference.fits import FitResult
 from infer.inference.profiles import Interval, Scan
-from infer.numerics.rounding import MINUS, choose_layout
+from infer.numerics.rounding import MINUS, TIMES, power_of_ten
 from infer.plots.style import (
     BLUE,
     FAINT,
@@ -29,13 +32,16 @@ from infer.plots.style import (
     ORANGE,
     PALETTE,
     RED,
+    beside,
     hep_style,
     label,
     new_figure,
     plain,
     symbol,
+    two_digits,
     with_unit,
 )
+from infer.statement import Uncertainty, result_layout
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,11 +62,10 @@ def profile_figure(scan: Scan, *, intervals: Sequence[Interval] = ()) -> Figure:
     figure = new_figure(5.4, 4.2)
     axes = figure.add_subplot()
     _draw_levels(axes)
-    _shade_bounds(axes, scan)
     _draw_curves(axes, scan)
     for n, interval in enumerate(intervals):
         _mark_interval(axes, interval, PALETTE[4 + n % 6])
-    _write_frame(axes, scan)
+    _write_frame(figure, axes, scan, _remarks(scan, intervals))
     return figure
 
 
@@ -75,40 +80,33 @@ def hessian_curve(fitted: FitResult, name: str, x: npt.ArrayLike) -> FloatArray 
 
 
 def profile_curve(scan: Scan, n_points: int = 400) -> tuple[FloatArray, FloatArray]:
-    """A smooth curve through the best fit and the scan's points: x and q, each with shape (N,)."""
-    good = np.isfinite(scan.delta_twice_nll)
-    best = scan.fit.value(scan.name)
-    known = np.append(scan.values[good], best)
-    q = np.append(scan.delta_twice_nll[good], 0.0)
-    known, first = np.unique(known, return_index=True)
-    root = np.copysign(np.sqrt(np.abs(q[first])), q[first])  # negative where the scan found a deeper point
-    signed = np.where(known < best, -root, root)
+    """A curve through the best fit and the scan's points: x and q, each with shape (N,)."""
+    best, good = scan.fit.value(scan.name), np.isfinite(scan.delta_twice_nll)
+    known, first = np.unique(np.append(best, scan.values[good]), return_index=True)
+    q = np.append(0.0, scan.delta_twice_nll[good])[first]
     x = np.unique(np.concatenate([np.linspace(known[0], known[-1], n_points), known]))
-    r = np.interp(x, known, signed)
-    side = np.where(x < best, -1.0, 1.0)
-    return x, np.copysign(r**2, r * side)
+    if known.size < 2:
+        return known, q
+    if scan.fit.at_bound(scan.name):
+        return x, np.asarray(PchipInterpolator(known, q)(x))
+    side = np.where(known < best, -1.0, 1.0)
+    root = side * np.copysign(np.sqrt(np.abs(q)), q)  # q is negative where the scan found a deeper point
+    r = np.interp(x, known, root) * np.where(x < best, -1.0, 1.0)
+    return x, np.copysign(r**2, r)
 
 
 def _draw_levels(axes: Axes) -> None:
     for cl in LEVELS:
         height = float(chi2.ppf(cl, 1))
         axes.axhline(height, color=GREY, linewidth=0.8, linestyle="--")
-        axes.annotate(
-            f"{100 * cl:.4g} %",
-            (0.01, height),
-            (0, 2),
-            xycoords=axes.get_yaxis_transform(),
-            textcoords="offset points",
-            fontsize=8,
-            color=FAINT,
-        )
+        beside(axes, height, f"{100 * cl:.4g} %", 4.0, color=FAINT)
 
 
-def _shade_bounds(axes: Axes, scan: Scan) -> None:
-    """Hatch what the parameter's bounds exclude, where the scan touches them."""
+def _limit(axes: Axes, scan: Scan, x: FloatArray) -> None:
+    """Show what is drawn of the scan, and hatch what the parameter's bounds exclude beside it."""
+    left, right = float(np.min(x)), float(np.max(x))
+    span = right - left or 1.0
     low, high = scan.fit.parameters[scan.name].bounds
-    span = float(np.ptp(scan.values)) or 1.0
-    left, right = float(np.min(scan.values)), float(np.max(scan.values))
     touches = (left - low < 0.01 * span, high - right < 0.01 * span)
     margins = [0.12 * span if touched else 0.02 * span for touched in touches]
     axes.set_xlim(left - margins[0], right + margins[1])
@@ -129,6 +127,7 @@ def _draw_curves(axes: Axes, scan: Scan) -> None:
     finite = q[np.isfinite(q)]
     top = min(_TOP, max(5.0, 1.02 * float(np.max(finite, initial=0.0))))
     axes.set_ylim(min(0.0, 1.1 * float(np.min(finite, initial=0.0))), top)
+    _limit(axes, scan, x[q <= top])
 
 
 def _mark_interval(axes: Axes, interval: Interval, colour: str) -> None:
@@ -143,21 +142,33 @@ def _mark_interval(axes: Axes, interval: Interval, colour: str) -> None:
 
 
 def _interval_text(interval: Interval) -> str:
-    layout = choose_layout(interval.value, (interval.down, interval.up))
+    distances = Uncertainty(interval.down or None, interval.up or None)
+    layout = two_digits(result_layout(interval.value, distances), distances)
     ends = [
-        infinite if end.value is None else layout.text(end.value).replace("-", MINUS)
-        for end, infinite in ((interval.low, f"{MINUS}∞"), (interval.high, "∞"))
+        "not found" if end.value is None else layout.text(end.value).replace("-", MINUS)
+        for end in (interval.low, interval.high)
     ]
-    power = f" × 10^{layout.exponent}" if layout.exponent else ""
+    power = f" {TIMES} {power_of_ten(layout.exponent)}" if layout.exponent else ""
     return f"{100 * interval.cl:.4g} % CL ({interval.method}): [{', '.join(ends)}]{power}"
 
 
-def _write_frame(axes: Axes, scan: Scan) -> None:
+def _remarks(scan: Scan, intervals: Sequence[Interval]) -> list[str]:
+    """What a reader has to know: a fit without certificate, points left out, ends that were not found."""
+    remarks = list(scan.fit.certificate.objections)
+    if failed := int(np.sum(~scan.converged)):
+        remarks.append(f"{failed} points without a certificate left out")
+    for interval in intervals:
+        ends = (end for end in (interval.low, interval.high) if end.value is None)
+        remarks += [f"{100 * interval.cl:.4g} % CL: {end.message}" for end in ends]
+    return remarks
+
+
+def _write_frame(figure: Figure, axes: Axes, scan: Scan, remarks: Sequence[str]) -> None:
     parameter = scan.fit.parameters[scan.name]
     axes.set_xlabel(with_unit(symbol(scan.name, parameter.latex), parameter.unit))
     axes.set_ylabel("Δ(−2 ln L)")
-    failed = int(np.sum(~scan.converged))
-    remarks = [*scan.fit.certificate.objections, *([f"{failed} points without a certificate left out"] if failed else [])]
-    title = f"Profile likelihood of {label(scan.name)}"
-    axes.set_title(plain("; ".join(remarks)) if remarks else title, color=RED if remarks else INK)
-    axes.figure.legend(loc="outside lower center", ncols=2)  # type: ignore[union-attr]  # drawn on a Figure
+    figure.suptitle(f"Profile likelihood of {label(scan.name)}", x=0.01, ha="left", fontsize=10)
+    if remarks:
+        lines = [line for remark in remarks for line in textwrap.wrap(remark, 76)]
+        axes.set_title("\n".join(map(plain, lines)), fontsize=8, color=RED)
+    figure.legend(loc="outside lower center", ncols=2)

@@ -6,29 +6,32 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from infer.measurement import Measurement
-from infer.numerics.rounding import MINUS
 from infer.plots.style import (
-    FAINT,
     INK,
     PALE,
     PALER,
     RED,
+    beside,
     hep_style,
     label,
     message_figure,
     new_figure,
     no_ticks,
-    plain,
+    signed,
 )
 
 _REACH = 2.6  # of the axis, in standard deviations; more where a bar needs it, up to
 _FARTHEST = 5.0
 _ROWS = 45  # most rows of a column
+_AXIS = (
+    r"Pull $(\hat{\theta} - \theta_0)\,/\,\sigma_\mathrm{pre}$;  bars: $\sigma_\mathrm{post}\,/\,\sigma_\mathrm{pre}$"
+)
 _STRONG = 2.0  # pulls beyond are printed in red
 
 
@@ -83,13 +86,13 @@ def pulls_figure(measurement: Measurement, *, top: int | None = 60, order: str =
     columns = _columns(drawn)
     rows = len(columns[0])
     figure = new_figure(1.2 + 3.4 * len(columns), 1.3 + 0.165 * rows)
-    axes = figure.subplots(1, len(columns), squeeze=False, sharex=True)[0]
+    axes = figure.subplots(1, len(columns), squeeze=False, sharex=True, gridspec_kw={"wspace": 0.05})[0]
     for each, column in zip(axes, columns, strict=True):
         _draw_column(each, column, rows)
     reach = max([_REACH, *(abs(p.pull) + (p.constraint or 0.0) + 0.2 for p in drawn)])
     axes[0].set_xlim(-min(reach, _FARTHEST), min(reach, _FARTHEST))
-    figure.suptitle(plain(_heading(pulls, len(drawn))), x=0.01, ha="left", fontsize=9)
-    figure.supxlabel("Pull (θ̂ − θ₀) / σ before the fit; bars: σ after / σ before", fontsize=9, x=0.99, ha="right")
+    figure.suptitle(_heading(pulls, len(drawn)), x=0.01, ha="left", fontsize=9)
+    figure.supxlabel(_AXIS, fontsize=9, x=0.99, ha="right")
     return figure
 
 
@@ -104,24 +107,32 @@ def _draw_column(axes: Axes, pulls: Sequence[Pull], rows: int) -> None:
     axes.axvspan(-2.0, 2.0, color=PALER, linewidth=0.0)
     axes.axvspan(-1.0, 1.0, color=PALE, linewidth=0.0)
     axes.axvline(0.0, color=INK, linewidth=0.6, linestyle=":")
+    for strong, hollow, sign in product((False, True), (False, True), (-1, 0, 1)):
+        chosen = [(at, p) for at, p in enumerate(pulls) if _kind(p) == (strong, hollow, sign)]
+        if chosen:
+            _draw_points(axes, chosen, RED if strong else INK, hollow=hollow, sign=sign)
     for at, p in enumerate(pulls):
-        _draw_pull(axes, at, p)
+        text = signed(p.pull) if p.constraint is None else f"{signed(p.pull)} ± {p.constraint:.2f}"
+        beside(axes, at, text, 4.0, fontsize=6.5, color=RED if abs(p.pull) > _STRONG else INK)
     axes.set_yticks(range(len(pulls)), [label(p.name, 32) for p in pulls], fontsize=7)
     axes.set_ylim(rows - 0.4, -0.6)
     no_ticks(axes, "y")
 
 
-def _draw_pull(axes: Axes, at: int, p: Pull) -> None:
-    """One row: the point with its bar, an arrowhead where it lies outside, and the numbers."""
-    colour = RED if abs(p.pull) > _STRONG else INK
-    inside = abs(p.pull) < _FARTHEST
-    marker = "o" if inside else (">" if p.pull > 0.0 else "<")
-    x = p.pull if inside else math.copysign(0.97 * _FARTHEST, p.pull)
-    face = colour if p.constraint is not None else "white"
-    bar = p.constraint if inside else None
-    axes.errorbar(x, at, xerr=bar, fmt=marker, color=colour, markerfacecolor=face, markersize=3, elinewidth=1.0)
-    text = _signed(p.pull) if p.constraint is None else f"{_signed(p.pull)} ± {p.constraint:.2f}"
-    axes.text(1.02, at, text, transform=axes.get_yaxis_transform(), va="center", fontsize=6.5, color=colour)
+def _kind(p: Pull) -> tuple[bool, bool, int]:
+    """How a point is drawn: in red, hollow for want of a bar, on which side it lies outside."""
+    outside = 0 if abs(p.pull) < _FARTHEST else int(math.copysign(1, p.pull))
+    return abs(p.pull) > _STRONG, p.constraint is None, outside
+
+
+def _draw_points(axes: Axes, rows: Sequence[tuple[int, Pull]], colour: str, *, hollow: bool, sign: int) -> None:
+    """Points of one kind with their bars; arrowheads at the edge for those outside."""
+    at = [row for row, _ in rows]
+    x = [sign * 0.97 * _FARTHEST if sign else p.pull for _, p in rows]
+    bars = None if hollow or sign else [p.constraint or 0.0 for _, p in rows]
+    face = "white" if hollow else colour
+    marker = {-1: "<", 0: "o", 1: ">"}[sign]
+    axes.errorbar(x, at, xerr=bars, fmt=marker, color=colour, markerfacecolor=face, markersize=3, elinewidth=1.0)
 
 
 def _heading(pulls: Sequence[Pull], n_drawn: int) -> str:
@@ -130,10 +141,6 @@ def _heading(pulls: Sequence[Pull], n_drawn: int) -> str:
         return f"Pulls and constraints of {len(pulls)} constrained parameters"
     rest = abs(pulls[n_drawn].pull)
     return f"The {n_drawn} largest pulls of {len(pulls)} constrained parameters; the others: |pull| ≤ {rest:.2f}"
-
-
-def _signed(x: float) -> str:
-    return f"{x:+.2f}".replace("-", MINUS)
 
 
 def _natural(name: str) -> list[tuple[int, int | str]]:

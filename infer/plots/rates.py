@@ -5,27 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from infer.likelihoods.histfactory.rates import ChannelRates, RatesRecord
 from infer.numerics.garwood import poisson_interval
-from infer.plots.style import FAINT, GREY, INK, PAGE, PALETTE, RED, elide, hep_style, label, new_figure, no_ticks
+from infer.plots.style import GREY, INK, PAGE, PALETTE, RED, elide, hep_style, label, new_figure, no_ticks
 
 FloatArray = npt.NDArray[np.float64]
 
 MAX_SINGLES = 6
 """Most single-bin channels with a figure of their own; more share one."""
 
-SUMMARY = "single-bin channels"
+SUMMARY = "Single-bin channels"
 """Name of the figure that they share."""
 
 _MAX_SAMPLES = len(PALETTE)
 _OTHERS = "others"
+_HATCHED: dict[str, Any] = {"facecolor": "none", "edgecolor": "#444444", "hatch": "//////", "linewidth": 0.0}
 _LOG_FROM = 50.0  # ratio of the largest to the smallest rate from which the axis is logarithmic
 
 
@@ -105,14 +108,18 @@ def rates_figure(stack: Stack, colours: Mapping[str, str]) -> Figure:
     wide = stack.bins is not None
     figure, grid = _grid(stack, wide)
     log = _logarithmic(sides)
+    floor = min(_floor(rates) for _, rates in sides) if log else 0.0
     for (stage, rates), (main, ratio) in zip(sides, grid, strict=True):
-        _draw_main(main, rates, colours, log=log)
+        if log:
+            main.set_yscale("log", nonpositive="clip")
+        _draw_main(main, rates, colours, floor)
         _draw_ratio(ratio, rates)
         main.set_title(stage, fontsize=9)
         main.tick_params(labelbottom=False)
-    _share_height([main for main, _ in grid], [rates for _, rates in sides], log=log)
+        main.set_ylim(floor, _height(sides, log=log))
+        main.set_ylabel("Events" if wide else "Events per bin")
     _label_bins(stack, grid, wide)
-    figure.suptitle(label(stack.title, 60), x=0.01, ha="left", fontsize=10)
+    figure.suptitle(label(stack.title, 60), x=0.01, ha="left", fontsize=10, fontweight="bold")
     _write_legend(figure, stack, colours)
     return figure
 
@@ -120,8 +127,10 @@ def rates_figure(stack: Stack, colours: Mapping[str, str]) -> Figure:
 def _grid(stack: Stack, wide: bool) -> tuple[Figure, list[tuple[Axes, Axes]]]:
     """A figure with (main, ratio) axes for each side: side by side, or above each other if wide."""
     if not wide:
-        figure = new_figure(PAGE + 1.2, 3.9)
-        axes = figure.subplots(2, 2, sharex="col", sharey="row", height_ratios=(3, 1))
+        n_bins = len(stack.postfit.total)
+        figure = new_figure(min(4.6 + 0.6 * n_bins, 8.6), 3.9)
+        axes = figure.subplots(2, 2, sharex="col", height_ratios=(3, 1))
+        axes[0, 1].sharey(axes[0, 0])
         return figure, [(axes[0, i], axes[1, i]) for i in range(2)]
     longest = max(len(elide(name, 28)) for name in stack.bins or ("",))
     figure = new_figure(max(PAGE, 2.4 + 0.26 * len(stack.postfit.total)), 6.2 + 0.06 * longest)
@@ -130,14 +139,11 @@ def _grid(stack: Stack, wide: bool) -> tuple[Figure, list[tuple[Axes, Axes]]]:
 
 
 def _edges(rates: ChannelRates) -> FloatArray:
-    return np.arange(len(rates.total) + 1) + 0.5
+    return np.arange(len(rates.total) + 1, dtype=float) + 0.5
 
 
-def _draw_main(axes: Axes, rates: ChannelRates, colours: Mapping[str, str], *, log: bool) -> None:
+def _draw_main(axes: Axes, rates: ChannelRates, colours: Mapping[str, str], floor: float) -> None:
     edges, below = _edges(rates), np.zeros(len(rates.total))
-    if log:
-        axes.set_yscale("log", nonpositive="clip")
-    floor = _floor(rates) if log else 0.0
     for name, colour, rate in _layers(rates, colours):
         above = below + rate
         axes.stairs(
@@ -164,12 +170,16 @@ def _layers(rates: ChannelRates, colours: Mapping[str, str]) -> list[tuple[str, 
 
 
 def _band(axes: Axes, edges: FloatArray, low: FloatArray, high: FloatArray) -> None:
-    axes.stairs(high, edges, baseline=low, fill=True, facecolor="none", edgecolor="#444444", hatch="//////", linewidth=0.0)
+    axes.stairs(
+        high, edges, baseline=low, fill=True, facecolor="none", edgecolor="#444444", hatch="//////", linewidth=0.0
+    )
 
 
 def _points(axes: Axes, y: FloatArray, bars: FloatArray) -> None:
     x = np.arange(len(y)) + 1.0
-    axes.errorbar(x, y, yerr=bars, fmt="o", color="black", markersize=3.5, elinewidth=1.0, zorder=5)
+    points = axes.errorbar(x, y, yerr=bars, fmt="o", color="black", markersize=3.5, elinewidth=1.0, zorder=5)
+    if axes.get_yscale() == "linear":
+        points.lines[0].set_clip_on(False)  # a point at zero is drawn in full
 
 
 def _draw_ratio(axes: Axes, rates: ChannelRates) -> None:
@@ -179,44 +189,35 @@ def _draw_ratio(axes: Axes, rates: ChannelRates) -> None:
     _band(axes, edges, 1.0 - relative, 1.0 + relative)
     axes.axhline(1.0, color=INK, linewidth=0.8)
     low, high = poisson_interval(rates.counts)
-    y = rates.counts / total
-    reach = ratio_reach(rates)
-    inside = np.isfinite(y) & (y <= 1.0 + reach)
-    masked = np.where(inside, y, np.nan)
-    _points(axes, masked, np.stack([y - low / total, high / total - y]))
-    for x in np.flatnonzero(np.isfinite(y) & ~inside) + 1.0:
-        axes.plot(x, 1.0 + 0.9 * reach, "^", color=RED, markersize=4.5)
+    y, reach = rates.counts / total, ratio_reach(rates)
+    inside = np.abs(y - 1.0) <= reach
+    _points(axes, np.where(inside, y, np.nan), np.stack([y - low / total, high / total - y]))
+    for marker, sign, outside in (("^", 1.0, y > 1.0 + reach), ("v", -1.0, y < 1.0 - reach)):
+        x = np.flatnonzero(outside) + 1.0
+        axes.plot(x, np.full_like(x, 1.0 + 0.88 * sign * reach), marker, color=RED, markersize=4.5)
     axes.set_ylim(1.0 - min(reach, 1.0), 1.0 + reach)
     axes.set_ylabel("Data / model", loc="center", fontsize=8)
 
 
 def ratio_reach(rates: ChannelRates) -> float:
-    """Half the height of the ratio panel: 0.25, 0.5, 1 or 2, so that most of what there is fits in."""
+    """Half the height of the ratio panel, at most 2, so that most of what there is fits in."""
     total = np.where(rates.total > 0.0, rates.total, np.nan)
     needed = np.abs(rates.counts / total - 1.0) + 0.5 * np.sqrt(rates.counts) / total
     needed = np.maximum(needed, rates.total_uncertainty / total)
     needed = needed[np.isfinite(needed)]
     wanted = float(np.max(needed, initial=0.0))
-    return next((reach for reach in (0.25, 0.5, 1.0) if wanted <= reach), 2.0)
+    return next((reach for reach in (0.02, 0.05, 0.1, 0.25, 0.5, 1.0) if wanted <= reach), 2.0)
 
 
-def _share_height(axes: Sequence[Axes], sides: Sequence[ChannelRates], *, log: bool) -> None:
-    top = max(
-        float(np.max([*poisson_interval(r.counts)[1], *(r.total + r.total_uncertainty)], initial=0.0)) for r in sides
-    )
-    low = min(_floor(r) for r in sides)
-    for each in axes:
-        if log:
-            each.set_ylim(low, top * 3.0)
-        else:
-            each.set_ylim(0.0, 1.12 * top or 1.0)
-        each.set_ylabel("Events per bin")
+def _height(sides: Sequence[tuple[str, ChannelRates]], *, log: bool) -> float:
+    """Upper end of the axis, the same before and after the fit."""
+    tops = [np.max([poisson_interval(r.counts)[1], r.total + r.total_uncertainty], initial=0.0) for _, r in sides]
+    return float(max(tops)) * (2.0 if log else 1.1) or 1.0
 
 
 def _floor(rates: ChannelRates) -> float:
-    """Lower end of a logarithmic axis: a decade below the smallest rate, not below 0.01 events."""
-    positive = rates.total[rates.total > 0.0]
-    return max(10.0 ** math.floor(math.log10(float(np.min(positive, initial=1.0)))) / 10.0, 0.01)
+    """Lower end of a logarithmic axis: well below the smallest rate, not below 0.01 events."""
+    return max(0.3 * float(np.min(rates.total[rates.total > 0.0], initial=np.inf)), 0.01)
 
 
 def _logarithmic(sides: Sequence[tuple[str, ChannelRates]]) -> bool:
@@ -235,7 +236,6 @@ def _label_bins(stack: Stack, grid: Sequence[tuple[Axes, Axes]], wide: bool) -> 
         if not wide:
             ratio.set_xlabel("Bin")
             main.label_outer()
-            ratio.label_outer()
             step = max(1, math.ceil(n / 12))
             ratio.set_xticks(np.arange(1, n + 1, step))
     if stack.bins is not None:
@@ -250,6 +250,6 @@ def _write_legend(figure: Figure, stack: Stack, colours: Mapping[str, str]) -> N
         for name, colour, _ in _layers(rates, colours):
             layers.setdefault(name, colour)
     handles = [Patch(color=colour, label=label(name, 24)) for name, colour in reversed(layers.items())]
-    band = Patch(facecolor="none", edgecolor="#444444", hatch="//////", linewidth=0.0, label="Uncertainty")
-    data = stack_data_handle()
+    band = Patch(label="Uncertainty", **_HATCHED)
+    data = Line2D([], [], color="black", marker="o", markersize=3.5, linestyle="none", label="Data")
     figure.legend(handles=[data, *handles, band], loc="outside right upper")

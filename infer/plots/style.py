@@ -13,8 +13,10 @@ mathematics into them, and `elide` shortens them in the middle, since both ends 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.mathtext import MathTextParser
+from matplotlib.ticker import NullLocator
 
-from infer.numerics.rounding import Layout, power_of_ten
+from infer.numerics.rounding import MAX_DIGITS, MINUS, Layout, leading_exponent, power_of_ten
+from infer.statement import Uncertainty
 
 COLUMN, PAGE = 4.2, 7.2
 """Widths in inches: a figure of one column of a journal, and of the page."""
@@ -52,10 +56,11 @@ DPI = 150
 _FONT = "TeX Gyre Heros"
 _FONT_FILES = ("regular", "bold", "italic", "bolditalic")
 _FAMILY = (_FONT, "DejaVu Sans")  # the second comes with matplotlib and has Greek letters and arrows
-_LOOK = {
+_LOOK: dict[str, Any] = {
     "font.family": list(_FAMILY),
     "font.size": 9.0,
     "mathtext.fontset": "stixsans",
+    "text.hinting": "no_hinting",
     "axes.titlesize": 9.0,
     "axes.titlelocation": "left",
     "axes.labelsize": 9.0,
@@ -102,8 +107,8 @@ def hep_style() -> Iterator[None]:
     It also decorates a function that draws.
     """
     _find_fonts()
-    defaults = {k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith(_PROCESS)}
-    with mpl.rc_context({**defaults, **_LOOK}):
+    settings: dict[Any, Any] = {k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith(_PROCESS)}
+    with mpl.rc_context(settings | _LOOK):
         yield
 
 
@@ -115,6 +120,10 @@ def new_figure(width: float, height: float) -> Figure:
 @hep_style()
 def save_figure(figure: Figure, directory: Path, name: str, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Store a figure as ``directory/name.format`` in every format; equal figures make equal bytes."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)  # once, not again for each format
+        figure.set_layout_engine("none")
     paths = [directory / f"{name}.{suffix}" for suffix in formats]
     for path, suffix in zip(paths, formats, strict=True):
         figure.savefig(path, format=suffix, dpi=DPI, metadata=_METADATA.get(suffix))
@@ -173,19 +182,54 @@ def with_unit(text: str, unit: str, layout: Layout | None = None) -> str:
     return f"{text} [{inside}]" if inside else text
 
 
+def headline(figure: Figure, text: str) -> None:
+    """Write the headline of a figure of the width of a page: most often the one line."""
+    figure.suptitle("\n".join(map(plain, textwrap.wrap(text, 84))), x=0.01, ha="left", fontsize=11)
+
+
 def message_figure(title: str, text: str) -> Figure:
     """A figure that says why there is nothing to draw."""
     figure = new_figure(PAGE, 1.6)
     axes = figure.add_subplot()
     axes.set_axis_off()
-    axes.set_title(plain(title))
-    axes.text(0.0, 0.6, plain(text), color=RED, transform=axes.transAxes, va="center", wrap=True)
+    headline(figure, title)
+    axes.text(0.0, 0.6, plain(text), color=RED, transform=axes.transAxes, va="center")
     return figure
+
+
+def beside(axes: Axes, y: float, text: str, offset: float, **style: Any) -> None:
+    """Text at the height ``y`` of the data, ``offset`` points to the right of the axes."""
+    axes.annotate(
+        text,
+        (1.0, y),
+        (offset, 0.0),
+        xycoords=axes.get_yaxis_transform(),
+        textcoords="offset points",
+        annotation_clip=False,
+        **{"va": "center", "fontsize": 8, **style},
+    )
+
+
+def two_digits(layout: Layout, u: Uncertainty) -> Layout:
+    """A layout in which the smaller side of an uncertainty keeps two digits at least."""
+    sides = [side for side in (u.down, u.up) if side]
+    if not sides:
+        return layout
+    decimals = 1 - leading_exponent(min(sides)) + layout.exponent
+    return replace(layout, decimals=max(layout.decimals, min(decimals, MAX_DIGITS - 1)))
+
+
+def signed(x: float, decimals: int = 2) -> str:
+    """A number with its sign; one that rounds to zero has none."""
+    text = f"{x:+.{decimals}f}"
+    return text[1:] if float(text) == 0.0 else text.replace("-", MINUS)
 
 
 def no_ticks(axes: Axes, which: str) -> None:
     """Take the tick marks of an axis of names away, and keep its labels."""
-    axes.tick_params(axis=which, which="both", length=0.0)  # type: ignore[arg-type]  # "x" or "y"
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_minor_locator(NullLocator())
+    axis.set_tick_params(which="both", length=0.0)
 
 
 def _find_fonts() -> None:

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pytest
 
+from infer.api import read_workspace
 from infer.constraints import LogNormal, MultivariateNormal, Normal, Poisson
 from infer.data import Data
 from infer.likelihood import Correlated, Fixed, Likelihood, Product, Renamed
-from infer.parameters import Parameter
+from infer.likelihoods.gaussian import GaussianMeasurements, Measured, Source, combine_measurements
+from infer.likelihoods.parametric import Argument, Binned, Component, Unbinned, room_for
+from infer.numerics.densities import Exponential, Gaussian
+from infer.parameters import Parameter, Parameters
 from infer.typing import MainData, Vector
 from tests.contract.models import Bins, Linear, OnOff
 
 Built = tuple[Likelihood, Data, Vector]
+ROOT = Path(__file__).parents[2]
 
 
 def ravel(main: MainData) -> Vector:
@@ -50,7 +59,7 @@ class Case:
     variance: Callable[[Likelihood, Vector], Vector] = poisson_variance
     statistic: Callable[[MainData], Vector] = ravel
     linear: bool = False
-    n_toys: int = 4000
+    n_toys: int = 2000
 
 
 def normal_variance(likelihood: Likelihood, theta: Vector) -> Vector:  # noqa: ARG001  # same for all theta
@@ -189,6 +198,111 @@ def product_linear() -> Built:
     return both, both.data(first=first_data, second=second_data), jnp.stack([c, b, jnp.array(0.7), a, d])
 
 
+def combination() -> Built:
+    """Two observables and their difference as published: statistical correlation, shared sources."""
+    measured = [
+        Measured("e", 10.5, 1.0, "e", {"lumi": 0.3}),
+        Measured("tau", 9.5, 3.0, "tau", {"lumi": 0.4, "veto": -1.0}),
+        Measured("e - tau", -1.2, 0.7, {"e": 1.0, "tau": -1.0}, {"veto": 0.4}),
+    ]
+    likelihood, data = combine_measurements(
+        measured,
+        observables=[Parameter("e", 10.0), Parameter("tau", 10.0)],
+        sources={"lumi": Source(), "veto": Source(0.5)},
+        stat_correlation=[[1.0, 0.2, 0.1], [0.2, 1.0, -0.3], [0.1, -0.3, 1.0]],
+    )
+    return likelihood, data, jnp.asarray(displaced(likelihood))
+
+
+def measured_variance(likelihood: Likelihood, theta: Vector) -> Vector:  # noqa: ARG001  # same for all theta
+    """Published statistical variances."""
+    assert isinstance(likelihood, GaussianMeasurements)
+    return jnp.diagonal(likelihood.covariance)
+
+
+PEAK = Parameters(
+    (
+        Parameter("mass", 125.0, (110.0, 140.0)),
+        Parameter("signal", 60.0, (0.0, 1e4)),
+        Parameter("background", 300.0, (0.0, 1e4)),
+        Parameter("slope", -0.03, (-0.3, 0.0)),
+        Parameter("scale", 0.0, (-5.0, 5.0), Normal(1.0)),
+        Parameter("resolution", 2.0, (0.2, 20.0), LogNormal(1.1)),
+        Parameter("efficiency", 1.0, (0.0, 3.0), Poisson(100.0)),
+    )
+)
+PEAK_TRUTH = (124.4, 80.0, 320.0, -0.02, 0.6, 2.2, 1.05)
+SHAPES = (
+    Component(
+        "peak",
+        Argument("signal", scale={"scale": 0.05}),
+        Gaussian,
+        {"mean": Argument("mass", scale={"scale": 0.002}), "sigma": "resolution"},
+    ),
+    Component("continuum", Argument("background"), Exponential, {"slope": "slope", "origin": 125.0}),
+)
+
+
+def unbinned() -> Built:
+    """A peak on a falling spectrum, event by event."""
+    likelihood = Unbinned(PEAK, SHAPES, low=105.0, high=150.0, capacity=room_for(450.0))
+    values = 105.0 + 45.0 * (np.arange(370) / 370.0) ** 1.3
+    data = likelihood.data(np.concatenate([values, np.linspace(120.0, 129.0, 70)]))
+    aux = jnp.array([0.4, 2.1, 97.0])
+    return likelihood, Data(data.main, aux), jnp.array(PEAK_TRUTH)
+
+
+def binned() -> Built:
+    """The same spectrum in bins of different widths."""
+    likelihood = Binned(PEAK, SHAPES, edges=[105.0, 115.0, 120.0, 123.0, 126.0, 130.0, 138.0, 150.0])
+    counts = jnp.array([95.0, 51.0, 48.0, 71.0, 55.0, 49.0, 60.0])
+    return likelihood, Data(counts, jnp.array([0.4, 2.1, 97.0])), jnp.array(PEAK_TRUTH)
+
+
+def event_sums(main: MainData) -> Vector:
+    """Sums of a few functions over events."""
+    return jnp.sum(main.weights[None, :] * _functions(main.values), axis=1)
+
+
+def event_variance(likelihood: Likelihood, theta: Vector) -> Vector:
+    """A sum of g over the events of a Poisson process varies by the expected sum of g^2."""
+    asimov = likelihood.expected_main(theta)
+    return jnp.sum(asimov.weights[None, :] * _functions(asimov.values) ** 2, axis=1)
+
+
+def _functions(x: Vector) -> Vector:
+    z = (x - 125.0) / 10.0
+    return jnp.stack([jnp.ones_like(z), z, jnp.cos(2.0 * z), jnp.exp(-20.0 * (z + 0.05) ** 2)])
+
+
+def workspace(path: Path) -> Built:
+    """A workspace with its observed data."""
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not here")
+    likelihood, data = read_workspace(path)
+    return likelihood, data, jnp.asarray(displaced(likelihood))
+
+
+def displaced(likelihood: Likelihood) -> np.ndarray:
+    """A truth away from the start values, and from the kinks that lie there, inside the bounds."""
+    parameters = likelihood.parameters
+    widths = [p.prefit_uncertainty() or 0.3 * max(abs(p.init), 0.5) for p in parameters.values()]
+    signs = np.where(np.arange(len(parameters)) % 3 == 1, -0.3, 0.4)
+    low, high = (np.clip(b, parameters.init - 1.0, parameters.init + 1.0) for b in (parameters.lower, parameters.upper))
+    moved = np.clip(parameters.init + signs * widths, 0.9 * low + 0.1 * high, 0.1 * low + 0.9 * high)
+    return np.where(parameters.fixed, parameters.init, moved)
+
+
+def example(name: str) -> Callable[[], Built]:
+    """A builder for one of the example workspaces."""
+    return partial(workspace, ROOT / "workspaces" / name)
+
+
+def published(name: str) -> Callable[[], Built]:
+    """A builder for one of the published likelihoods, which may lie beside the repository."""
+    return partial(workspace, ROOT.parent / "shared" / "likelihoods" / name)
+
+
 CASES = (
     Case("on_off", on_off),
     Case("bins", bins),
@@ -201,4 +315,11 @@ CASES = (
     Case("product", product),
     Case("product_of_products", nested),
     Case("product_linear", product_linear, normal_variance, linear=True),
+    Case("gaussian", combination, measured_variance, linear=True),
+    Case("unbinned", unbinned, event_variance, event_sums, n_toys=1000),
+    Case("binned", binned),
+    Case("search", example("search.json"), n_toys=2000),
+    Case("measurement", example("measurement.json"), n_toys=1000),
+    Case("2018-22_SSd", published("2018-22_SSd.json"), n_toys=2000),
+    Case("agc_ttbar", published("agc_ttbar.json"), n_toys=1000),
 )

@@ -35,9 +35,7 @@ class OnOff(Likelihood):
     tau: Scalar
 
     def __init__(self, *, signal: float, tau: float) -> None:
-        self.parameters = Parameters(
-            (Parameter("mu", 1.0, (-5.0, 10.0)), Parameter("b", 3.0, (0.0, 50.0)))
-        )
+        self.parameters = Parameters((Parameter("mu", 1.0, (-5.0, 10.0)), Parameter("b", 3.0, (0.0, 50.0))))
         self.constraints = constraint_terms(self.parameters)
         self.signal, self.tau = jnp.asarray(signal), jnp.asarray(tau)
 
@@ -63,9 +61,7 @@ class Bins(Likelihood):
     background: Vector
     slope: Vector
 
-    def __init__(
-        self, parameters: Sequence[Parameter], signal: Sequence[float], background: Sequence[float]
-    ) -> None:
+    def __init__(self, parameters: Sequence[Parameter], signal: Sequence[float], background: Sequence[float]) -> None:
         self.parameters = Parameters(parameters)
         self.constraints = constraint_terms(self.parameters)
         self.signal, self.background = jnp.asarray(signal), jnp.asarray(background)

@@ -30,67 +30,30 @@ from tests.contract.zscores import (
 )
 
 N_DIRECTIONS = 8
-BATCH = 200
-
-
-class Point(eqx.Module):
-    """What a likelihood says at one point, by two ways."""
-
-    gradient: Vector
-    closed: Curvature
-    automatic: Matrix
-
-
-class Toys(eqx.Module):
-    """What toys say, each with the toys along the first axis; hessian and score along directions."""
-
-    statistic: Matrix
-    aux: Matrix
-    score: Matrix
-    direction_score: Matrix
-    direction_hessian: Matrix
 
 
 @eqx.filter_jit
-def _point(likelihood: Likelihood, theta: Vector, data: Data) -> Point:
-    """Gradient and Hessian by automatic differentiation, and by the likelihood's own closed form."""
+def _closed(likelihood: Likelihood, theta: Vector, data: Data) -> Curvature:
+    """Value, gradient and Hessian as the likelihood has them."""
+    return likelihood.curvature(theta, data)
 
-    def nll(theta: Vector) -> Array:
-        return -likelihood.logpdf(theta, data)
 
-    return Point(jax.grad(nll)(theta), likelihood.curvature(theta, data), jax.hessian(nll)(theta))
+@eqx.filter_jit
+def _hessian(likelihood: Likelihood, theta: Vector, data: Data) -> Matrix:
+    """Hessian of -logpdf by automatic differentiation."""
+    return -jax.hessian(likelihood.logpdf)(theta, data)
 
 
 @eqx.filter_jit
 def _many(likelihood: Likelihood, thetas: Matrix, data: Data) -> tuple[Vector, Matrix]:
-    """Log-probability and its gradient at many points."""
-
-    def logpdf(theta: Vector) -> Array:
-        return likelihood.logpdf(theta, data)
-
-    return jax.vmap(jax.value_and_grad(logpdf))(thetas)
+    """Log-probability and its gradient at many points, by automatic differentiation."""
+    return jax.vmap(jax.value_and_grad(likelihood.logpdf), in_axes=(0, None))(thetas, data)
 
 
 @eqx.filter_jit
-def _toys(case: Case, likelihood: Likelihood, theta: Vector, keys: Key, directions: Matrix) -> Toys:
-    """Moments of toys at the truth."""
-
-    def one(key: Key) -> Toys:
-        data = likelihood.sample(theta, key)
-        score = jax.grad(likelihood.logpdf)(theta, data)
-        hessian = likelihood.curvature_main(theta, data.main).hessian
-        along = directions.T @ hessian @ directions
-        statistic = case.statistic(data.main)
-        return Toys(statistic, data.aux, score, directions.T @ score, along)
-
-    batches = jax.lax.map(jax.vmap(one), keys.reshape(-1, BATCH))
-    return jax.tree.map(lambda leaf: leaf.reshape(len(keys), *leaf.shape[2:]), batches)
-
-
-@eqx.filter_jit
-def _toy(likelihood: Likelihood, theta: Vector, key: Key) -> Data:
-    """One toy."""
-    return likelihood.sample(theta, key)
+def _toys(likelihood: Likelihood, theta: Vector, keys: Key) -> Data:
+    """Toys along the first axis."""
+    return jax.vmap(likelihood.sample, in_axes=(None, 0))(theta, keys)
 
 
 class Lab:
@@ -100,26 +63,30 @@ class Lab:
         self.case = case
         self.likelihood, self.data, self.truth = case.build()
 
-    def point(self, theta: Array, data: Data) -> Point:
-        """As `_point`."""
-        return _point(self.likelihood, jnp.asarray(theta), data)
+    def closed(self, theta: Array | Vector, data: Data) -> Curvature:
+        """Value, gradient and Hessian at one point, as numpy arrays."""
+        return jax.tree.map(np.asarray, _closed(self.likelihood, jnp.asarray(theta), data))
 
     def many(self, thetas: Array) -> tuple[Array, Array]:
-        """As `_many`, in chunks of one size, so that it is compiled once."""
+        """Log-probability and gradient with the case's data, in chunks that are compiled once."""
         size = 4 * len(self.truth) + 1
         padding = -len(thetas) % size
         padded = np.concatenate([thetas, np.tile(thetas[:1], (padding, 1))])
         chunks = [
-            _many(self.likelihood, jnp.asarray(chunk), self.data)
-            for chunk in np.split(padded, len(padded) // size)
+            _many(self.likelihood, jnp.asarray(chunk), self.data) for chunk in np.split(padded, len(padded) // size)
         ]
         values, gradients = (np.concatenate(part) for part in zip(*chunks, strict=True))
         return values[: len(thetas)], gradients[: len(thetas)]
 
     @cached_property
-    def here(self) -> Point:
+    def here(self) -> Curvature:
         """At the truth, with the case's data."""
-        return self.point(self.truth, self.data)
+        return self.closed(self.truth, self.data)
+
+    @cached_property
+    def eager_logpdf(self) -> float:
+        """Log-probability at the truth with the case's data, not compiled."""
+        return float(self.likelihood.logpdf(self.truth, self.data))
 
     @cached_property
     def asimov(self) -> Data:
@@ -128,16 +95,8 @@ class Lab:
 
     @cached_property
     def information(self) -> Array:
-        """Expected information of main and auxiliary data at the truth."""
-        terms = self.likelihood.constraints
-        slope = np.asarray(terms.score_derivative(self.truth))
-        aux = slope @ np.asarray(terms.aux_covariance(self.truth)) @ slope.T
-        return self.information_main + aux
-
-    @cached_property
-    def information_main(self) -> Array:
-        """Expected information of the main data at the truth."""
-        return np.asarray(eqx.filter_jit(self.likelihood.information_main)(self.truth))
+        """Expected information of main and auxiliary data: the Hessian on Asimov data."""
+        return np.asarray(self.closed(self.truth, self.asimov).hessian)
 
     @cached_property
     def scale(self) -> Array:
@@ -159,22 +118,29 @@ class Lab:
         return jax.random.split(jax.random.key(20240117), self.case.n_toys)
 
     @cached_property
-    def toys(self) -> Toys:
-        """Toys at the truth."""
-        directions = jnp.asarray(self.directions)
-        toys = _toys(self.case, self.likelihood, self.truth, self.keys, directions)
-        return jax.tree.map(np.asarray, toys)
+    def toys(self) -> Data:
+        """Toys at the truth, along the first axis."""
+        return _toys(self.likelihood, self.truth, self.keys)
+
+    def toy(self, i: int) -> Data:
+        """One of them."""
+        return jax.tree.map(lambda leaf: leaf[i], self.toys)
+
+    @cached_property
+    def curvatures(self) -> Curvature:
+        """Curvatures of all toys at the truth, along the first axis."""
+        host = jax.tree.map(np.asarray, self.toys)
+        every = [
+            _closed(self.likelihood, self.truth, jax.tree.map(lambda leaf, i=i: leaf[i], host))
+            for i in range(self.case.n_toys)
+        ]
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *every)
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
 def lab(request: pytest.FixtureRequest) -> Lab:
     """One case of the table."""
     return Lab(request.param)
-
-
-def eager_logpdf(likelihood: Likelihood, lab: Lab) -> float:
-    """Log-probability at the truth, not compiled."""
-    return float(likelihood.logpdf(lab.truth, lab.data))
 
 
 def test_gradient_equals_finite_differences(lab: Lab) -> None:
@@ -185,23 +151,23 @@ def test_gradient_equals_finite_differences(lab: Lab) -> None:
         lab.many(np.concatenate([np.asarray(lab.truth) + shift for shift in shifts]))[0], 4
     )
     slope = (8.0 * (above - below) - (far_above - far_below)) / (12.0 * step)
-    difference = (slope + np.asarray(lab.here.gradient)) * lab.scale
+    difference = (slope + lab.here.gradient) * lab.scale
     assert np.max(np.abs(difference)) < 1e-6
 
 
 def test_curvature_equals_automatic_differentiation(lab: Lab) -> None:
     """Value, gradient and Hessian in closed form agree with autodiff to 1e-10 of the natural scale."""
-    closed, scale = lab.here.closed, lab.scale
-    gradient = (np.asarray(closed.gradient) - np.asarray(lab.here.gradient)) * scale
-    hessian = (np.asarray(closed.hessian) - np.asarray(lab.here.automatic)) * np.outer(scale, scale)
-    size = 1.0 + np.max(np.abs(np.asarray(lab.here.automatic) * np.outer(scale, scale)))
-    assert np.max(np.abs(gradient)) < 1e-10 * size
-    assert np.max(np.abs(hessian)) < 1e-10 * size
+    _, gradient = lab.many(np.asarray(lab.truth)[None])
+    unit = np.outer(lab.scale, lab.scale)
+    automatic = np.asarray(_hessian(lab.likelihood, lab.truth, lab.data)) * unit
+    size = 1.0 + np.max(np.abs(automatic))
+    assert np.max(np.abs(lab.here.gradient + gradient[0]) * lab.scale) < 1e-10 * size
+    assert np.max(np.abs(lab.here.hessian * unit - automatic)) < 1e-10 * size
 
 
 def test_jit_equals_eager(lab: Lab) -> None:
     """Compilation changes rounding at most: log-probability and Asimov data agree to 1e-12."""
-    assert eager_logpdf(lab.likelihood, lab) == pytest.approx(-float(lab.here.closed.value), rel=1e-12)
+    assert lab.eager_logpdf == pytest.approx(-float(lab.here.value), rel=1e-12)
     compiled = eqx.filter_jit(lab.likelihood.expected)(lab.truth)
     for got, expected in zip(jax.tree.leaves(compiled), jax.tree.leaves(lab.asimov), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-12)
@@ -211,20 +177,19 @@ def test_vmap_equals_loop(lab: Lab) -> None:
     """A batch of points gives what they give one by one, and a batch of toys likewise."""
     thetas = np.asarray(lab.truth) + 0.1 * lab.scale * np.array([[-1.0], [0.0], [1.0]])
     values, gradients = lab.many(thetas)
-    points = [lab.point(theta, lab.data) for theta in thetas]
-    np.testing.assert_allclose(values, [-p.closed.value for p in points], rtol=1e-11)
+    points = [lab.closed(theta, lab.data) for theta in thetas]
+    np.testing.assert_allclose(values, [-p.value for p in points], rtol=1e-11)
     expected = -np.asarray([p.gradient for p in points]) * lab.scale
     np.testing.assert_allclose(gradients * lab.scale, expected, rtol=1e-8, atol=1e-9)
-    for i in range(2):
-        toy = _toy(lab.likelihood, lab.truth, lab.keys[i])
-        np.testing.assert_allclose(lab.toys.statistic[i], lab.case.statistic(toy.main), rtol=1e-10)
-        np.testing.assert_allclose(lab.toys.aux[i], toy.aux, rtol=1e-10)
+    alone = eqx.filter_jit(lab.likelihood.sample)(lab.truth, lab.keys[0])
+    for got, expected in zip(jax.tree.leaves(lab.toy(0)), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-10)
 
 
 def test_asimov_data_are_explained_by_the_truth(lab: Lab) -> None:
     """On Asimov data the gradient vanishes at the truth, to 1e-9 of the natural scale."""
-    gradient = np.asarray(lab.point(lab.truth, lab.asimov).closed.gradient) * lab.scale
-    assert np.max(np.abs(gradient)) < 1e-9
+    gradient = lab.closed(lab.truth, lab.asimov).gradient
+    assert np.max(np.abs(gradient * lab.scale)) < 1e-9
 
 
 def test_asimov_fit_returns_the_truth(lab: Lab) -> None:
@@ -234,10 +199,9 @@ def test_asimov_fit_returns_the_truth(lab: Lab) -> None:
     signs = np.where(np.arange(len(lab.truth)) % 2, -0.5, 0.5)
     theta = np.asarray(lab.truth) + np.where(free, signs * scale, 0.0)
     for _ in range(12):
-        closed = lab.point(theta, lab.asimov).closed
-        unit = np.outer(lab.scale, lab.scale)[np.ix_(free, free)]
-        hessian = np.asarray(closed.hessian)[np.ix_(free, free)] * unit
-        step = np.linalg.solve(hessian, (np.asarray(closed.gradient) * lab.scale)[free])
+        closed = lab.closed(theta, lab.asimov)
+        hessian = (closed.hessian * np.outer(lab.scale, lab.scale))[np.ix_(free, free)]
+        step = np.linalg.solve(hessian, (closed.gradient * lab.scale)[free])
         theta[free] -= step * lab.scale[free]
         if np.max(np.abs(step)) < 1e-9:
             break
@@ -246,16 +210,17 @@ def test_asimov_fit_returns_the_truth(lab: Lab) -> None:
 
 def test_toys_have_the_declared_moments(lab: Lab) -> None:
     """Main and auxiliary data have the declared mean and variance (false-alarm rate 4e-4 per case)."""
+    samples = np.asarray(jax.vmap(lab.case.statistic)(lab.toys.main))
     mean = np.asarray(lab.case.statistic(lab.asimov.main))
     variance = np.asarray(lab.case.variance(lab.likelihood, lab.truth))
     for worst, most in (
-        mean_deviation(lab.toys.statistic, mean),
-        variance_deviation(lab.toys.statistic, mean, variance),
+        mean_deviation(samples, mean),
+        variance_deviation(samples, mean, variance),
     ):
         assert worst < most
     terms = lab.likelihood.constraints
     if terms.size:
-        aux, centre = lab.toys.aux.copy(), np.asarray(lab.asimov.aux).copy()
+        aux, centre = np.array(lab.toys.aux), np.array(lab.asimov.aux)
         factors = np.asarray(terms.lognormal.aux)
         aux[:, factors], centre[factors] = np.log(aux[:, factors]), np.log(centre[factors])
         worst, most = mean_deviation(aux, centre)
@@ -265,20 +230,21 @@ def test_toys_have_the_declared_moments(lab: Lab) -> None:
 
 
 def test_score_has_mean_zero_and_the_information_as_covariance(lab: Lab) -> None:
-    """E[score] = 0 and cov[score] = information_main + the constraints' (false-alarm rate 2e-4)."""
-    worst, most = mean_deviation(lab.toys.score * lab.scale, np.zeros(len(lab.truth)))
+    """E[score] = 0 and cov[score] = the information of main and auxiliary data (false-alarm rate 2e-4)."""
+    scores = lab.curvatures.gradient
+    worst, most = mean_deviation(scores * lab.scale, np.zeros(len(lab.truth)))
     assert worst < most
     along = lab.directions.T @ lab.information @ lab.directions
-    worst, most = covariance_deviation(lab.toys.direction_score, along)
+    worst, most = covariance_deviation(scores @ lab.directions, along)
     assert worst < most
 
 
 def test_information_is_the_average_hessian(lab: Lab) -> None:
-    """information_main is the Hessian of -log_main averaged over toys (false-alarm rate 1e-4)."""
-    along = lab.directions.T @ lab.information_main @ lab.directions
-    rows, columns = np.triu_indices(len(along))
-    hessians = lab.toys.direction_hessian[:, rows, columns]
-    worst, most = mean_deviation(hessians, along[rows, columns])
+    """The Hessian on Asimov data is the Hessian averaged over toys (false-alarm rate 1e-4)."""
+    rows, columns = np.triu_indices(lab.directions.shape[1])
+    average = lab.directions.T @ lab.information @ lab.directions
+    hessians = lab.directions.T @ lab.curvatures.hessian @ lab.directions
+    worst, most = mean_deviation(hessians[:, rows, columns], average[rows, columns])
     assert worst < most
 
 
@@ -294,7 +260,7 @@ def test_pulls_are_standard_normal(lab: Lab) -> None:
         pytest.skip("only the pulls of a linear Gaussian problem are exactly normal")
     free = ~lab.likelihood.parameters.fixed
     covariance = np.linalg.inv(lab.information[np.ix_(free, free)])
-    estimates = lab.toys.score[:, free] @ covariance
+    estimates = -lab.curvatures.gradient[:, free] @ covariance
     worst, most = pull_deviation(estimates / np.sqrt(np.diagonal(covariance)))
     assert worst < most
 
@@ -313,7 +279,7 @@ def test_product_of_one_is_itself(lab: Lab) -> None:
     alone = Product(only=lab.likelihood)
     assert alone.parameters == lab.likelihood.parameters
     value = float(alone.logpdf(lab.truth, alone.data(only=lab.data)))
-    assert value == pytest.approx(eager_logpdf(lab.likelihood, lab), rel=1e-13)
+    assert value == pytest.approx(lab.eager_logpdf, rel=1e-13)
     expected = alone.data(only=lab.asimov)
     for got, like in zip(*map(jax.tree.leaves, (alone.expected(lab.truth), expected)), strict=True):
         np.testing.assert_array_equal(got, like)
@@ -325,7 +291,7 @@ def test_renaming_does_not_matter(lab: Lab) -> None:
     other = Renamed(lab.likelihood, {name: f"new_{name}" for name in names})
     assert other.parameters.names == tuple(f"new_{name}" for name in names)
     value = float(other.logpdf(lab.truth, other.data(lab.data)))
-    assert value == pytest.approx(eager_logpdf(lab.likelihood, lab), rel=1e-13)
+    assert value == pytest.approx(lab.eager_logpdf, rel=1e-13)
 
 
 def test_order_does_not_matter(lab: Lab) -> None:
@@ -349,18 +315,14 @@ def test_fixing_keeps_the_logpdf(lab: Lab) -> None:
     frozen = Fixed(lab.likelihood, {name: float(lab.truth[0])})
     assert frozen.parameters[name].fixed
     value = float(frozen.logpdf(lab.truth, frozen.data(lab.data)))
-    assert value == pytest.approx(eager_logpdf(lab.likelihood, lab), rel=1e-13)
+    assert value == pytest.approx(lab.eager_logpdf, rel=1e-13)
 
 
 def test_bounds_give_no_nan(lab: Lab) -> None:
     """At every bound, and at all lower or upper bounds together, nothing is NaN or +inf."""
     parameters, truth = lab.likelihood.parameters, np.asarray(lab.truth)
     corners = [np.where(np.isfinite(b), b, truth) for b in (parameters.lower, parameters.upper)]
-    one_by_one = [
-        np.where(np.arange(len(truth)) == i, corner, truth)
-        for corner in corners
-        for i in range(len(truth))
-    ]
+    one_by_one = [np.where(np.arange(len(truth)) == i, corner, truth) for corner in corners for i in range(len(truth))]
     values, gradients = lab.many(np.asarray(corners + one_by_one))
     assert not np.any(np.isnan(values) | (values == np.inf))
     assert not np.any(np.isnan(gradients))
@@ -368,7 +330,7 @@ def test_bounds_give_no_nan(lab: Lab) -> None:
 
 def test_data_fit_their_likelihood(lab: Lab) -> None:
     """Data, Asimov data and toys pass the check; data without their last auxiliary datum do not."""
-    for data in (lab.data, lab.asimov, _toy(lab.likelihood, lab.truth, lab.keys[0])):
+    for data in (lab.data, lab.asimov, lab.toy(0)):
         check_data(lab.likelihood, data)
     with pytest.raises(DataError, match="auxiliary"):
         check_data(lab.likelihood, Data(lab.data.main, jnp.zeros(lab.data.aux.shape[0] + 1)))

@@ -42,9 +42,10 @@ def test_right_numbers_are_accepted(normal: Array) -> None:
 @pytest.mark.parametrize("shift", [-0.2, 0.2])
 def test_a_shift_is_found(normal: Array, shift: float) -> None:
     """A bias of a fifth of a standard deviation is found in either direction."""
-    worst, most = mean_deviation(normal + [0.0, shift, 0.0], np.zeros(3))
+    wrong = normal + np.array([0.0, shift, 0.0])
+    worst, most = mean_deviation(wrong, np.zeros(3))
     assert worst > most
-    worst, most = pull_deviation(normal + [0.0, shift, 0.0])
+    worst, most = pull_deviation(wrong)
     assert worst > most
 
 

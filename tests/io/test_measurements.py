@@ -132,9 +132,7 @@ def test_minimal_document() -> None:
     """No systematic uncertainties: the statistical one alone."""
     likelihood, data, _ = parse(minimal())
     assert likelihood.parameters.names == ("m",)
-    assert float(likelihood.curvature(jnp.array([91.3]), data).hessian[0, 0]) == pytest.approx(
-        0.4**-2
-    )
+    assert float(likelihood.curvature(jnp.array([91.3]), data).hessian[0, 0]) == pytest.approx(0.4**-2)
 
 
 def test_start_value_is_the_mean_within_the_bounds() -> None:

@@ -87,9 +87,7 @@ def closed_form(likelihood: GaussianMeasurements, data: Data) -> Blue:
     return blue(np.asarray(data.main), sum(likelihood.covariances().values()), design)
 
 
-def declared_covariance(
-    measured: Sequence[Measured], correlations: Mapping[str, object]
-) -> np.ndarray:
+def declared_covariance(measured: Sequence[Measured], correlations: Mapping[str, object]) -> np.ndarray:
     """Total covariance of independent construction, from the declaration and not the likelihood."""
     total = np.diag([m.stat**2 for m in measured])
     for source, correlation in correlations.items():
@@ -137,8 +135,7 @@ def test_weights_are_the_derivative_of_the_fit(case: str) -> None:
     at = likelihood.parameters.positions(likelihood.observables)
     base = newton(likelihood, data)[0][at]
     moved = [
-        newton(likelihood, Data(data.main.at[i].add(1.0), data.aux))[0][at] - base
-        for i in range(len(likelihood.names))
+        newton(likelihood, Data(data.main.at[i].add(1.0), data.aux))[0][at] - base for i in range(len(likelihood.names))
     ]
     np.testing.assert_allclose(np.transpose(moved), likelihood.weights(), atol=1e-9)
 
@@ -147,9 +144,7 @@ def test_weights_are_the_derivative_of_the_fit(case: str) -> None:
 def test_curvature_is_that_of_autodiff(case: str) -> None:
     """The closed form against the contract's default, away from the best fit."""
     likelihood, data = CASES[case]()
-    theta = jnp.asarray(likelihood.parameters.init) + jnp.linspace(
-        -0.7, 0.9, len(likelihood.parameters)
-    )
+    theta = jnp.asarray(likelihood.parameters.init) + jnp.linspace(-0.7, 0.9, len(likelihood.parameters))
     closed, default = (
         method(likelihood, theta, data.main)
         for method in (GaussianMeasurements.curvature_main, Likelihood.curvature_main)
@@ -166,18 +161,14 @@ def test_density_is_the_multivariate_normal(case: str) -> None:
     theta = likelihood.parameters.init + 0.3
     mean, covariance = np.asarray(likelihood.jacobian) @ theta, np.asarray(likelihood.covariance)
     expected = stats.multivariate_normal(mean, covariance).logpdf(np.asarray(data.main))
-    assert float(likelihood.log_main(jnp.asarray(theta), data.main)) == pytest.approx(
-        expected, rel=1e-12
-    )
+    assert float(likelihood.log_main(jnp.asarray(theta), data.main)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_marginal_density_integrates_the_nuisances_out() -> None:
     """For Gaussians, profiling and marginalising differ by a constant only."""
     likelihood, data = three(PARTLY)
     covariance = sum(likelihood.covariances().values())
-    marginal = [
-        stats.multivariate_normal([m] * 3, covariance).logpdf(data.main) for m in (90.0, 91.5)
-    ]
+    marginal = [stats.multivariate_normal([m] * 3, covariance).logpdf(data.main) for m in (90.0, 91.5)]
     profiled = [_profiled(likelihood, data, m) for m in (90.0, 91.5)]
     assert marginal[1] - marginal[0] == pytest.approx(profiled[1] - profiled[0], abs=1e-9)
 
@@ -194,9 +185,7 @@ def _profiled(likelihood: GaussianMeasurements, data: Data, mass: float) -> floa
 def test_asimov_fit_returns_the_truth(case: str) -> None:
     """At noiseless data the best fit is the truth and the depth is zero."""
     likelihood, _ = CASES[case]()
-    truth = jnp.asarray(likelihood.parameters.init) + jnp.linspace(
-        0.5, -1.5, len(likelihood.parameters)
-    )
+    truth = jnp.asarray(likelihood.parameters.init) + jnp.linspace(0.5, -1.5, len(likelihood.parameters))
     fit, _, chi2 = newton(likelihood, likelihood.expected(truth))
     np.testing.assert_allclose(fit, truth, atol=1e-9)
     assert chi2 == pytest.approx(0.0, abs=1e-9)
@@ -222,9 +211,7 @@ def test_toy_fits_have_the_quoted_uncertainty() -> None:
     """Fits to 4000 toys of main and auxiliary data: mean and spread within 5 of their sigma."""
     likelihood, data = three(0.5)
     theta, n = jnp.asarray(likelihood.parameters.vector({"m": 91.2})), 4000
-    toys = jax.vmap(likelihood.sample, in_axes=(None, 0))(
-        theta, jax.random.split(jax.random.key(3), n)
-    )
+    toys = jax.vmap(likelihood.sample, in_axes=(None, 0))(theta, jax.random.split(jax.random.key(3), n))
     hessian = likelihood.curvature(theta, data).hessian
     slopes = jax.vmap(lambda toy: likelihood.curvature(theta, toy).gradient)(toys)
     fits = np.asarray(theta)[None, :] - np.linalg.solve(np.asarray(hessian), np.asarray(slopes).T).T
@@ -242,17 +229,12 @@ def test_order_does_not_matter(order: tuple[int, ...]) -> None:
     assert results[0][0][0] == pytest.approx(results[1][0][0], abs=1e-11)
     assert results[0][1][0, 0] == pytest.approx(results[1][1][0, 0], abs=1e-12)
     assert results[0][2] == pytest.approx(results[1][2], abs=1e-9)
-    np.testing.assert_allclose(
-        second[0].weights()[0], first[0].weights()[0][np.array(order)], atol=1e-11
-    )
+    np.testing.assert_allclose(second[0].weights()[0], first[0].weights()[0][np.array(order)], atol=1e-11)
 
 
 def test_signs_of_shifts_count_relative_to_one_another() -> None:
     """A source with all its signs turned is the same source; with one turned, it anticorrelates."""
-    turned = [
-        dataclasses.replace(m, syst={k: -v if k == "model" else v for k, v in m.syst.items()})
-        for m in THREE
-    ]
+    turned = [dataclasses.replace(m, syst={k: -v if k == "model" else v for k, v in m.syst.items()}) for m in THREE]
     same, other = three(measured=turned)[0].covariances(), three()[0].covariances()
     np.testing.assert_allclose(same["model"], other["model"])
     assert other["model"][0, 1] == pytest.approx(-0.10 * 0.15)
@@ -263,9 +245,7 @@ def test_correlation_of_minus_one_is_one_parameter() -> None:
     """Two measurements moved apart by one source."""
     measured = [Measured("A", 1.0, 0.1, "x", {"s": 0.3}), Measured("B", 2.0, 0.1, "x", {"s": 0.2})]
     measured.append(Measured("C", 2.0, 0.1, "x"))  # untouched: -1 need not be possible for three
-    likelihood, _ = combine_measurements(
-        measured, observables=[Parameter("x", 1.0)], sources={"s": Source(-1.0)}
-    )
+    likelihood, _ = combine_measurements(measured, observables=[Parameter("x", 1.0)], sources={"s": Source(-1.0)})
     assert likelihood.nuisances == ("s",)
     np.testing.assert_array_equal(likelihood.jacobian[:, 1], [0.3, -0.2, 0.0])
 
@@ -314,15 +294,11 @@ def test_user_chooses_names_groups_and_bounds() -> None:
     source = Source(0.0, parameter="alpha_jes", group="jets", bounds=(-5.0, 5.0))
     measured = [Measured("A", 1.0, 0.1, "x", {"s": 0.3}), Measured("B", 2.0, 0.1, "x", {"s": 0.2})]
     x = Parameter("x", 1.0)
-    parameters = combine_measurements(measured, observables=[x], sources={"s": source})[
-        0
-    ].parameters
+    parameters = combine_measurements(measured, observables=[x], sources={"s": source})[0].parameters
     expected = Parameter("alpha_jes[A]", 0.0, (-5.0, 5.0), Normal(1.0), "jets")
     assert parameters["alpha_jes[A]"] == expected
     single = dataclasses.replace(source, correlation=1.0)
-    parameters = combine_measurements(measured, observables=[x], sources={"s": single})[
-        0
-    ].parameters
+    parameters = combine_measurements(measured, observables=[x], sources={"s": single})[0].parameters
     assert parameters.names == ("x", "alpha_jes")
 
 
@@ -399,9 +375,7 @@ def test_arrays_are_leaves() -> None:
 
 
 @pytest.mark.parametrize("case", ONE_OBSERVABLE)
-@pytest.mark.parametrize(
-    "members", [("A", "B"), ("C", "A"), ("B",)], ids=lambda names: "".join(names)
-)
+@pytest.mark.parametrize("members", [("A", "B"), ("C", "A"), ("B",)], ids=lambda names: "".join(names))
 def test_subset_is_the_combination_of_its_measurements(case: str, members: tuple[str, ...]) -> None:
     """A sub-block of the total covariance, values in the order asked for."""
     likelihood, data = CASES[case]()
@@ -486,9 +460,7 @@ BROKEN = {
         "expected the source 'idle' to move a measurement",
     ),
     "reserved group": (
-        lambda: combine(
-            sources={"scale": Source(group="stat"), "model": Source(), "own": Source()}
-        ),
+        lambda: combine(sources={"scale": Source(group="stat"), "model": Source(), "own": Source()}),
         "got 'stat'; stat, syst, total are taken",
     ),
     "impossible correlation": (
@@ -517,9 +489,7 @@ BROKEN = {
         "got only 1 independent combinations",
     ),
     "name of a source and an observable": (
-        lambda: combine(
-            sources={"scale": Source(parameter="m"), "model": Source(), "own": Source()}
-        ),
+        lambda: combine(sources={"scale": Source(parameter="m"), "model": Source(), "own": Source()}),
         "expected different parameter names, got 'm' twice; rename",
     ),
     "unknown member": (
@@ -545,9 +515,7 @@ def test_broken_declaration(case: str) -> None:
 def test_broken_use() -> None:
     """Data and subsets by names that exist."""
     likelihood, data = three()
-    with pytest.raises(
-        DataError, match=re.escape("expected a value for each of ['A', 'B', 'C'], got ['A']")
-    ):
+    with pytest.raises(DataError, match=re.escape("expected a value for each of ['A', 'B', 'C'], got ['A']")):
         likelihood.data({"A": 1.0})
     with pytest.raises(DataError, match="got nan for 'B'"):
         likelihood.data({"A": 1.0, "B": np.nan, "C": 1.0})

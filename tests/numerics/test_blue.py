@@ -188,15 +188,11 @@ ALIKE = {  # which of ATLAS γγ, CMS γγ, ATLAS 4ℓ, CMS 4ℓ have something 
         ("channel", 0.87, [0.151, 0.404, 0.190, 0.254], 125.090, 0.110),
     ],
 )
-def test_scan_of_the_higgs_mass_study(
-    common: str, rho: float, weights: list[float], value: float, syst: float
-) -> None:
+def test_scan_of_the_higgs_mass_study(common: str, rho: float, weights: list[float], value: float, syst: float) -> None:
     """The numbers that docs/studies/higgs_mass.md quotes in its text."""
     R = rho * ALIKE[common] + (1.0 - rho) * np.eye(4)
     part = R * np.outer(*[[0.27, 0.15, 0.04, 0.17]] * 2)
-    result = blue(
-        [126.02, 124.70, 124.51, 125.59], np.diag(np.square([0.43, 0.31, 0.52, 0.42])) + part
-    )
+    result = blue([126.02, 124.70, 124.51, 125.59], np.diag(np.square([0.43, 0.31, 0.52, 0.42])) + part)
     np.testing.assert_allclose(result.weights[0], weights, atol=5.1e-4)
     assert result.estimates[0] == pytest.approx(value, abs=5.1e-4)
     assert np.sqrt(result.contribution(part).item()) == pytest.approx(syst, abs=6e-4)

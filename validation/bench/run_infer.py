@@ -4,7 +4,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-
 import infer
 from validation.bench.runner import Outcome, report
 

@@ -108,9 +108,7 @@ def combine_measurements(
     return likelihood, likelihood.data({m.name: m.value for m in measured})
 
 
-def _parameters(
-    observables: Sequence[Parameter], nuisances: Sequence[Parameter], poi: str | None
-) -> Parameters:
+def _parameters(observables: Sequence[Parameter], nuisances: Sequence[Parameter], poi: str | None) -> Parameters:
     """Observables and nuisances, with the parameter of interest, which must be an observable."""
     measured = [parameter.name for parameter in observables]
     require_distinct([*measured, *(p.name for p in nuisances)], "parameter")
@@ -164,9 +162,7 @@ def _nuisances(
     return list(zip(parameters, columns.T, strict=True))
 
 
-def _correlation(
-    correlation: float | npt.ArrayLike, at: npt.NDArray[np.intp], n: int, what: str
-) -> FloatArray:
+def _correlation(correlation: float | npt.ArrayLike, at: npt.NDArray[np.intp], n: int, what: str) -> FloatArray:
     """Correlation matrix among the measurements ``at`` that a source moves, of all n."""
     R = np.asarray(correlation, dtype=float)
     if R.shape == (n, n):
@@ -174,9 +170,7 @@ def _correlation(
     return correlation_matrix(R, len(at) if R.ndim == 0 else n, what)
 
 
-def _require_usable(
-    measured: Measured, observables: Sequence[str], sources: Mapping[str, Source]
-) -> None:
+def _require_usable(measured: Measured, observables: Sequence[str], sources: Mapping[str, Source]) -> None:
     """Check one measurement's uncertainties, and the names it refers to."""
     who = f"the measurement {measured.name!r}"
     if not (np.isfinite(measured.stat) and measured.stat > 0.0):
@@ -190,10 +184,7 @@ def _require_usable(
     ):
         for name, value in used.items():
             if name not in known:
-                raise ParameterError(
-                    f"expected {who} to refer to a declared {kind}, got {name!r}; "
-                    f"{hint(name, known)}"
-                )
+                raise ParameterError(f"expected {who} to refer to a declared {kind}, got {name!r}; {hint(name, known)}")
             if not np.isfinite(value):
                 raise ParameterError(
                     f"expected a finite number for the {kind} {name!r} of {who}, got {value!r}; "

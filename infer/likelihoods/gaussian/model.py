@@ -132,9 +132,7 @@ class GaussianMeasurements(Likelihood):
         free = np.flatnonzero(~self.parameters.fixed)
         hessian = (scaled.T @ scaled + terms.hessian)[np.ix_(free, free)]
         slope = solve_triangular(self.root, scaled, lower=True, trans=1).T[free]
-        rows = (
-            jnp.zeros((len(theta), len(self.names))).at[free].set(jnp.linalg.solve(hessian, slope))
-        )
+        rows = jnp.zeros((len(theta), len(self.names))).at[free].set(jnp.linalg.solve(hessian, slope))
         return rows[self.parameters.positions(self.observables)]
 
     def covariances(self) -> dict[str, FloatArray]:
@@ -176,9 +174,7 @@ class GaussianMeasurements(Likelihood):
         aux = self.constraints.expected(jnp.asarray(self.parameters.init))
         return Data(jnp.asarray(main), aux)
 
-    def subset(
-        self, data: Data, measurements: str | Sequence[str]
-    ) -> tuple[GaussianMeasurements, Data]:
+    def subset(self, data: Data, measurements: str | Sequence[str]) -> tuple[GaussianMeasurements, Data]:
         """The combination of some of the measurements, with its data.
 
         Nuisances that move none of them and observables that none of them measures are left out;
@@ -243,9 +239,7 @@ def _restricted(parameters: Parameters, kept: Sequence[str]) -> Parameters:
         R = np.asarray(joint.covariance)[np.ix_(at, at)]
         names = [joint.names[i] for i in at]
         constraint = normal_constraints(names, R)[names.index(parameter.name)]
-        return Parameters((parameter,)).replace(parameter.name, constraint=constraint)[
-            parameter.name
-        ]
+        return Parameters((parameter,)).replace(parameter.name, constraint=constraint)[parameter.name]
 
     poi = parameters.poi if parameters.poi in kept else None
     return Parameters((reduced(parameters[name]) for name in kept), poi=poi)
@@ -278,9 +272,7 @@ def _require_determined(design: FloatArray, observables: Sequence[str]) -> None:
     lengths = np.linalg.norm(design, axis=0)
     for name, length in zip(observables, lengths, strict=True):
         if length == 0.0:
-            raise ParameterError(
-                f"expected a measurement of {name!r}, got none; add one, or remove the observable."
-            )
+            raise ParameterError(f"expected a measurement of {name!r}, got none; add one, or remove the observable.")
     if np.linalg.matrix_rank(design / lengths) < len(observables):
         raise ParameterError(
             f"expected the measurements to determine {list(observables)}, got only "

@@ -16,9 +16,7 @@ def require_distinct(names: Sequence[str], what: str) -> None:
     """
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
-        raise ParameterError(
-            f"expected different {what} names, got {twice[0]!r} twice; rename one of them."
-        )
+        raise ParameterError(f"expected different {what} names, got {twice[0]!r} twice; rename one of them.")
 
 
 def require_some(names: Sequence[str], what: str) -> None:
@@ -41,9 +39,7 @@ def require_members(members: Sequence[str], names: Sequence[str], what: str) -> 
     require_some(members, what)
     for name in members:
         if name not in names:
-            raise ParameterError(
-                f"expected {what} to name measurements, got {name!r}; {hint(name, names)}"
-            )
+            raise ParameterError(f"expected {what} to name measurements, got {name!r}; {hint(name, names)}")
 
 
 def hint(name: str, known: Iterable[str]) -> str:

@@ -232,9 +232,7 @@ class HistFactory(Likelihood):
         template = g.nominal + g.shift_odd @ alpha + g.shift_even @ even.value
         return _Rates(norm, scale, template, even)
 
-    def _row_slopes(
-        self, norm: Derivatives, extended: Float[Array, " p1"], n_scalar: int
-    ) -> Float[Array, "c s a"]:
+    def _row_slopes(self, norm: Derivatives, extended: Float[Array, " p1"], n_scalar: int) -> Float[Array, "c s a"]:
         """G = d log F / d theta by row; the last column takes what padding writes."""
         g = self.grids
         rows = jnp.arange(g.norm_at.shape[0])[:, None]
@@ -244,9 +242,7 @@ class HistFactory(Likelihood):
         slopes = slopes.at[rows, factor_at].add(1.0 / extended[g.factor_at])
         return slopes[:, :n_scalar].reshape(-1, g.nominal.shape[1], n_scalar)
 
-    def _with_gammas(
-        self, scalar: Float[Array, "b a"], d_gamma: Float[Array, "b q"], size: int
-    ) -> Float[Array, "b p"]:
+    def _with_gammas(self, scalar: Float[Array, "b a"], d_gamma: Float[Array, "b q"], size: int) -> Float[Array, "b p"]:
         """Jacobian of the rates: scalar columns, then one column per bin-by-bin parameter."""
         bins, n_scalar = scalar.shape
         columns = jnp.zeros((bins, size - n_scalar + 1))

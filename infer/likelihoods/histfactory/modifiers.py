@@ -8,8 +8,9 @@ after all others, so that the blocks of the Hessian they make stay apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,7 @@ from infer.parameters import Parameter, Parameters
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
+T = TypeVar("T")
 
 _TINY_GAMMA = 1e-10  # pyhf's lower bound of bin-by-bin factors
 
@@ -45,12 +47,12 @@ class _Default:
 
     init: float
     bounds: tuple[float, float]
-    aux: float | None = None
-    width: float | None = None
+    aux: float = 0.0
+    width: float = 1.0
 
 
 _FREE = _Default(1.0, (0.0, 10.0))
-_ALPHA = _Default(0.0, (-5.0, 5.0), aux=0.0, width=1.0)
+_ALPHA = _Default(0.0, (-5.0, 5.0))
 _GAMMA = (_TINY_GAMMA, 10.0)
 _SCALAR = {NormFactor: _FREE, NormSys: _ALPHA, HistoSys: _ALPHA}
 
@@ -112,9 +114,8 @@ def declare(workspace: Workspace, measurement: MeasurementConfig) -> Declared:
     pairs: dict[str, tuple[Parameter, float | None]] = {}
     settings = measurement.parameters
     for _, _, modifier in modifiers_of(workspace):
-        if isinstance(modifier, NormFactor | Lumi | NormSys | HistoSys):
-            if modifier.name not in pairs:
-                pairs[modifier.name] = _scalar(modifier, settings.get(modifier.name))
+        if isinstance(modifier, NormFactor | Lumi | NormSys | HistoSys) and modifier.name not in pairs:
+            pairs[modifier.name] = _scalar(modifier, settings.get(modifier.name))
     n_scalar = len(pairs)
     for channel, sample, modifier in modifiers_of(workspace):
         for name, pair in _bin_by_bin(workspace, channel, sample, modifier, settings):
@@ -128,17 +129,16 @@ def _scalar(
     modifier: NormFactor | Lumi | NormSys | HistoSys, config: ParameterConfig | None
 ) -> tuple[Parameter, float | None]:
     default = _luminosity(config) if isinstance(modifier, Lumi) else _SCALAR[type(modifier)]
-    aux = _setting(config, "auxdata", 0, default.aux)
-    width = _setting(config, "sigmas", 0, default.width)
+    free = isinstance(modifier, NormFactor)
     parameter = Parameter(
         modifier.name,
         _setting(config, "inits", 0, default.init),
         _setting(config, "bounds", 0, default.bounds),
-        None if isinstance(modifier, NormFactor) else Normal(width),
+        None if free else Normal(_setting(config, "sigmas", 0, default.width)),
         group="luminosity" if isinstance(modifier, Lumi) else modifier.name,
         fixed=bool(config is not None and config.fixed),
     )
-    return parameter, None if isinstance(modifier, NormFactor) else aux
+    return parameter, None if free else _setting(config, "auxdata", 0, default.aux)
 
 
 def _luminosity(config: ParameterConfig | None) -> _Default:
@@ -155,6 +155,7 @@ def _bin_by_bin(
     settings: Mapping[str, ParameterConfig],
 ) -> Iterator[tuple[str, tuple[Parameter, float | None]]]:
     """One parameter per bin, named ``name[i]`` as pyhf does."""
+    terms: Sequence[tuple[Constraint | None, float, bool]]  # constraint, auxiliary datum, frozen
     if isinstance(modifier, StatError):
         widths = stat_widths(channel, modifier.name)
         terms = [(Normal(w if w > 0.0 else 1.0), 1.0, w <= 0.0) for w in widths.tolist()]
@@ -163,7 +164,7 @@ def _bin_by_bin(
         terms = [_shapesys(n, u) for n, u in zip(sample.nominal, modifier.uncertainty, strict=True)]
         group = modifier.name
     elif isinstance(modifier, ShapeFactor):
-        terms = [(None, None, False)] * len(sample.nominal)
+        terms = [(None, 1.0, False)] * len(sample.nominal)
         group = modifier.name
     else:
         return
@@ -180,7 +181,7 @@ def _bin_by_bin(
             group=group,
             fixed=frozen or bool(config is not None and config.fixed),
         )
-        yield name, (parameter, None if aux is None else _setting(config, "auxdata", i, aux))
+        yield name, (parameter, None if constraint is None else _setting(config, "auxdata", i, aux))
 
 
 def first_component(workspace: Workspace, channel: Channel, modifier: Modifier) -> int:
@@ -204,9 +205,7 @@ def _shapesys(nominal: float, uncertainty: float) -> tuple[Constraint, float, bo
     return Poisson(scale), scale, False
 
 
-def _with_settings(
-    constraint: Constraint | None, config: ParameterConfig | None, i: int
-) -> Constraint | None:
+def _with_settings(constraint: Constraint | None, config: ParameterConfig | None, i: int) -> Constraint | None:
     if isinstance(constraint, Normal):
         return Normal(_setting(config, "sigmas", i, constraint.width))
     if isinstance(constraint, Poisson):
@@ -214,9 +213,9 @@ def _with_settings(
     return constraint
 
 
-def _setting(config: ParameterConfig | None, key: str, i: int, default: object) -> object:
+def _setting(config: ParameterConfig | None, key: str, i: int, default: T) -> T:
     """Entry ``i`` of a parameter setting, or the default where the user gives none."""
-    values = None if config is None else getattr(config, key)
+    values: Sequence[T] | None = None if config is None else getattr(config, key)
     return default if values is None else values[i]
 
 
@@ -286,7 +285,7 @@ def compile_grid(workspace: Workspace, declared: Declared) -> Grid:
     )
 
 
-def _padded(rows: list[list[object]], fill: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _padded(rows: Sequence[Sequence[Any]], fill: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Rows of unequal length as one array, at least one column wide."""
     width = max(1, *(len(row) for row in rows))
     out = np.empty((len(rows), width, *fill.shape), dtype=fill.dtype)
