@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import inspect
 import typing
 from importlib.metadata import version as installed_version
 from pathlib import Path
+
+from sphinx.ext.autodoc.mock import mock
 
 typing.GENERATING_DOCUMENTATION = "infer"  # jaxtyping then prints Float[Array, "n"] as it was written
 
@@ -32,18 +36,28 @@ nb_merge_streams = True
 EXTRAS = ("arviz", "awkward", "boost_histogram", "dask_jobqueue", "distributed", "hist", "laplace", "nflows")
 EXTRAS += ("numpyro", "pyarrow", "sbi", "sklearn", "torch", "uproot", "zuko")
 autodoc_mock_imports = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
 nitpick_ignore_regex = [  # not documented here, and inventories of other sites would need a network
-    ("py:.*", r"(collections|decimal|equinox|eqx|iminuit|jax|jaxlib|jaxtyping|jnp|np|npt|numpy|os|pathlib|typing)\..*"),
+    ("py:.*", r"(?!infer\.)[a-z]\w*\..*"),  # other packages
     ("py:class", r"(infer\.[\w.]+\.)?_\w+"),  # private bases and fields
-    ("py:class", r"[A-Z]\w*"),  # type aliases, which are data: Array, Vector, Scalar
+    ("py:class", r"[A-Z]\w*(\[.*\])?"),  # type aliases, which are data: Vector, Float[Array, "n"]
 ]
-suppress_warnings = ["ref.python"]  # a record that is re-exported has two addresses, and either will do
+
+
+def _reexports(name):
+    """List what a package offers from elsewhere, as links with the first line of each docstring."""
+    with mock(autodoc_mock_imports):
+        package = importlib.import_module(name)
+    for public in getattr(package, "__all__", ()):
+        value = getattr(package, public)
+        home = getattr(value, "__module__", name)
+        if home != name:
+            yield f"- :obj:`{public} <{home}.{public}>` — {(inspect.getdoc(value) or public).splitlines()[0]}\n"
 
 
 def _write_reference(app):
@@ -51,15 +65,17 @@ def _write_reference(app):
     root, folder = Path(app.confdir).parent, Path(app.srcdir, "reference")
     folder.mkdir(exist_ok=True)
     dotted = (".".join(path.relative_to(root).with_suffix("").parts) for path in (root / "infer").rglob("*.py"))
-    modules = sorted({name.removesuffix(".__init__") for name in dotted})
-    public = [name for name in modules if "._" not in name]
-    for name in public:
-        text = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n\n.. toctree::\n   :titlesonly:\n\n"
-        text += "".join(f"   {child}\n" for child in public if child.rpartition(".")[0] == name)
+    modules = {name.removesuffix(".__init__"): name.endswith(".__init__") for name in dotted}
+    modules = {name: is_package for name, is_package in modules.items() if "._" not in name}
+    for name, is_package in sorted(modules.items()):
+        text = f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n\n"
+        if is_package:
+            text += "".join(_reexports(name)) + "\n.. toctree::\n   :titlesonly:\n\n"
+            text += "".join(f"   {child}\n" for child in sorted(modules) if child.rpartition(".")[0] == name)
         page = folder / f"{name}.rst"
         if not page.exists() or page.read_text() != text:  # what is not touched is not read again
             page.write_text(text)
-    for stale in {page for page in folder.iterdir() if page.stem not in public}:
+    for stale in {page for page in folder.iterdir() if page.stem not in modules}:
         stale.unlink()
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from scipy.stats import chi2
 
 from infer.certificate import Certificate
 from infer.constraints import Poisson
@@ -18,7 +17,7 @@ from infer.errors import ParameterError
 from infer.inference import breakdown
 from infer.inference.breakdown import Budget, Groups
 from infer.inference.fits import FitResult, Settings, fit, require_poi
-from infer.inference.profiles import ONE_SIGMA, Interval, interval
+from infer.inference.profiles import ONE_SIGMA, Interval, interval, standard_deviations
 from infer.io.measurements import parse_measurements
 from infer.io.pyhf_json import read_document
 from infer.likelihood import Likelihood
@@ -189,7 +188,7 @@ def _scales(
     if budget.definition in ("observables", "conditional"):
         down, up = (None if t is None else t / s for t, s in zip(total, budget.total, strict=True))
         return down, up
-    level = float(np.sqrt(chi2.ppf(cl, 1)))
+    level = standard_deviations(cl)
     return level, level
 
 

@@ -31,11 +31,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jax.scipy.special import gammaln
 from jaxtyping import Array, Float, Int
 
 from infer.errors import ParameterError
-from infer.numerics.poisson import sample_poisson
+from infer.numerics.poisson import log_poisson, sample_poisson
 from infer.typing import AuxVector, Key, Matrix, Scalar, Vector
 
 _LOG_TWO_PI = float(np.log(2.0 * np.pi))
@@ -221,7 +220,7 @@ class ConstraintTerms(eqx.Module):
         pull = (aux[n.aux] - theta[n.at]) / n.width
         total = -0.5 * jnp.sum(pull**2) - jnp.sum(jnp.log(n.width) + 0.5 * _LOG_TWO_PI)
         counts, rate = aux[p.aux], p.width * theta[p.at]
-        total += jnp.sum(_log_poisson(counts, rate))
+        total += jnp.sum(log_poisson(counts, rate))
         total += jnp.sum(_log_lognormal(aux[g.aux], theta[g.at], jnp.log(g.width)))
         for block in self.blocks:
             residual = aux[block.aux] - theta[block.at]
@@ -319,13 +318,6 @@ def _where_positive(x: Float[Array, " k"]) -> Float[Array, " k"]:
 def _where_counts(counts: Float[Array, " k"], mean: Float[Array, " k"]) -> Float[Array, " k"]:
     """``mean`` where there are counts, 1 elsewhere: what may stand under them, since 0 / 0 is 0."""
     return jnp.where(counts > 0.0, mean, 1.0)
-
-
-def _log_poisson(counts: Float[Array, " k"], rate: Float[Array, " k"]) -> Float[Array, " k"]:
-    """``log Poisson(counts | rate)``, differentiable also where both are zero."""
-    inside = (counts >= 0.0) & (rate >= 0.0)
-    log_rate = jnp.log(_where_counts(counts, jnp.where(inside, rate, 1.0)))
-    return jnp.where(inside, counts * log_rate - rate - gammaln(counts + 1.0), -jnp.inf)
 
 
 def _log_lognormal(

@@ -48,10 +48,10 @@ class Inspection:
         fixed = int(np.sum(self.parameters.fixed))
         constrained = len(self.parameters.constrained)
         width = max(len(name) for name in self.parameters)
+        free = f"{n - constrained} free, {fixed} fixed"
         return "\n".join(
             [
-                f"{self.kind} with {self.n_main} main data and {n} parameters: {constrained} constrained, "
-                f"{n - constrained} free, {fixed} of them fixed.",
+                f"{self.kind} with {self.n_main} main data and {n} parameters: {constrained} constrained, {free}.",
                 f"Parameter of interest: {self.poi or 'none declared'}",
                 "",
                 *(f"  {name:<{width}}  {_line(p)}" for name, p in self.parameters.items()),

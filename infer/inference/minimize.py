@@ -51,6 +51,7 @@ MESSAGES = {
 
 _MAX_DAMPING = 1e12
 _LEAST_DAMPING = 1e-4
+_NOISE = 1e-8  # falls of -log L below this cannot be told from rounding, nor do they matter
 
 
 @dataclass(frozen=True)
@@ -273,10 +274,10 @@ def _judge(state: _State, tried: Curvature) -> tuple[Vector, Curvature, Scalar, 
     """Keep the trial if -logpdf falls by enough; adapt the damping to how well it was predicted."""
     first = state.n_steps == 0
     fall = state.curvature.value - tried.value
-    noise = 1e-13 * jnp.abs(state.curvature.value)
+    noise = jnp.maximum(_NOISE, 1e-12 * jnp.abs(state.curvature.value))
     finite = jnp.isfinite(tried.value) & jnp.all(jnp.isfinite(tried.gradient))
     ratio = jnp.where(finite, fall / jnp.maximum(state.predicted, 1e-300), -1.0)
-    at_noise = finite & (state.predicted <= 10.0 * noise) & (fall >= -10.0 * noise)
+    at_noise = finite & (state.predicted <= noise) & (fall >= -noise)
     accepted = first | (finite & (ratio > 1e-4)) | at_noise
     good, poor = (ratio > 0.75) | at_noise, ratio < 0.25
     softer = jnp.where(state.damping <= _LEAST_DAMPING, 0.0, 0.1 * state.damping)

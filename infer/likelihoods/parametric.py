@@ -47,7 +47,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from infer.constraints import ConstraintTerms, Curvature
-from infer.data import Data
+from infer.data import Data, check_leaves
 from infer.errors import DataError, ParameterError
 from infer.likelihood import Likelihood, constraint_terms
 from infer.numerics.densities import Density
@@ -156,7 +156,7 @@ class _Mixture(eqx.Module):
             parts.append(v[0] * probe(component.shape(v[1:])))
         return jnp.sum(jnp.stack(parts), axis=0)
 
-    def kinks(self, theta: Vector) -> Vector:
+    def kinks(self, theta: Vector) -> Values:
         """Where any component's density has a kink."""
         return jnp.concatenate([c.shape(c.arguments(theta)[1:]).kinks() for c in self.components])
 
@@ -271,7 +271,7 @@ class Unbinned(Likelihood):
         x = jnp.linspace(self.edges[0], self.edges[-1], _CELLS + 1)
         values = _draw(place_key, x, self.mixture.rates(theta, self._at(x)), self.capacity)
         count = sample_poisson(count_key, jnp.sum(self.mixture.totals(theta)))
-        weights = jnp.where(jnp.arange(self.capacity) < count, 1.0, 0.0)
+        weights = jnp.where(jnp.arange(self.capacity, dtype=float) < count, 1.0, 0.0)
         return Events(values, jnp.where(count <= self.capacity, weights, jnp.nan))
 
     def curvature_main(self, theta: Vector, main: Events) -> Curvature:
@@ -280,6 +280,16 @@ class Unbinned(Likelihood):
         probe = self._at(main.values)
         return Curvature(value, *self.mixture.derivatives(theta, probe, main.weights))
 
+    def check_main(self, main: Events) -> None:
+        """Refuse events of different lengths, outside the range, or with weights that are not finite.
+
+        Raises:
+            DataError: naming the first fault.
+        """
+        values = jax.tree.leaves(main)[0]
+        check_leaves(main, Events(values, values))
+        self._require_inside(np.asarray(values).ravel())
+
     def data(self, values: npt.ArrayLike) -> Data:
         """Observed data: events padded to the capacity, auxiliary data at the start values.
 
@@ -287,23 +297,26 @@ class Unbinned(Likelihood):
             DataError: values are not finite numbers within the range, or more than the capacity.
         """
         observed = np.asarray(values, dtype=float).ravel()
-        low, high = float(self.edges[0]), float(self.edges[-1])
-        outside = observed[~((observed >= low) & (observed <= high))]
-        if outside.size:
-            raise DataError(
-                f"expected values within the range ({low:g}, {high:g}), but {outside.size} are "
-                f"outside, the first {outside[0]:g}; leave them out."
-            )
+        self._require_inside(observed)
         if observed.size > self.capacity:
             raise DataError(
                 f"expected at most {self.capacity} events, the capacity, got {observed.size}; "
                 "make the likelihood with a larger one (room_for)."
             )
-        padded = np.full(self.capacity, 0.5 * (low + high))
+        padded = np.full(self.capacity, 0.5 * float(self.edges[0] + self.edges[-1]))
         padded[: observed.size] = observed
         weights = np.where(np.arange(self.capacity) < observed.size, 1.0, 0.0)
         events = Events(jnp.asarray(padded), jnp.asarray(weights))
         return Data(events, self.constraints.expected(jnp.asarray(self.parameters.init)))
+
+    def _require_inside(self, values: npt.NDArray[np.float64]) -> None:
+        low, high = float(self.edges[0]), float(self.edges[-1])
+        outside = values[~((values >= low) & (values <= high))]
+        if outside.size:
+            raise DataError(
+                f"expected events within the range from {low:g} to {high:g}, but {outside.size} are "
+                f"outside, the first at {outside[0]:g}; leave them out, or widen the range."
+            )
 
     def _at(self, x: Values) -> Probe:
         """Normalised densities at x."""
@@ -359,8 +372,9 @@ class Binned(Likelihood):
         return Curvature(value, *self.mixture.derivatives(theta, self._probe, main))
 
     def data(self, values: npt.ArrayLike) -> Data:
-        """Observed data: counts of values by bin (the last bin has both its edges), auxiliary data
-        at the start values; values outside all bins are left out.
+        """Observed data: counts of values by bin, auxiliary data at the start values.
+
+        The last bin has both its edges; values outside all bins are left out.
         """
         counts, _ = np.histogram(np.asarray(values, dtype=float), np.asarray(self.edges))
         aux = self.constraints.expected(jnp.asarray(self.parameters.init))
@@ -383,7 +397,7 @@ def _weighted_logs(rates: Values, weights: Values) -> Scalar:
     return jnp.sum(jnp.where(weights == 0.0, 0.0, weights * jnp.where(weights == 0.0, 0.0, logs)))
 
 
-def _draw(key: Key, x: Values, rates: Values, size: int) -> Values:
+def _draw(key: Key, x: Values, rates: Values, size: int) -> Float[Array, " size"]:
     """Draw from the density that is linear between its values at equally spaced points x.
 
     Within a cell of end values r0, r1 the distribution function at fraction f of the cell is
@@ -419,14 +433,18 @@ def _compiled(parameters: Parameters, components: Sequence[Component]) -> _Mixtu
 def _compile(parameters: Parameters, component: Component) -> _Component:
     layout: list[tuple[str, int | None]] = []
     rows = [component.events]
+    constants = dict(component.constants)
     for name, given in component.arguments.items():
+        if isinstance(given, int | float):
+            constants[name] = jnp.asarray(given, dtype=float)
+            continue
         vector = isinstance(given, Sequence) and not isinstance(given, str)
         entries: list[Given] = list(given) if vector else [given]  # type: ignore[arg-type,list-item]  # by vector
         layout.append((name, len(entries) if vector else None))
         rows += entries
     compiled = [_row(parameters, given) for given in rows]
     base, shift, scale = (jnp.asarray(np.stack(part)) for part in zip(*compiled, strict=True))
-    return _Component(component.density, tuple(layout), base, shift, scale, dict(component.constants))
+    return _Component(component.density, tuple(layout), base, shift, scale, constants)
 
 
 def _row(parameters: Parameters, given: Given) -> tuple[npt.NDArray[np.float64], ...]:

@@ -65,7 +65,7 @@ class Density(eqx.Module):
         x, weights = nodes_and_weights(edges)
         return jnp.sum(weights * jnp.exp(self.log_density(x)), axis=1)
 
-    def kinks(self) -> Vector:
+    def kinks(self) -> Float[Array, " k"]:
         """Where a derivative of the density jumps: quadrature should not step over these points."""
         return jnp.zeros(0)
 
@@ -193,7 +193,7 @@ class CrystalBall(Density):
         total += _tail_masses(jnp.maximum(t - self.alpha_high, 0.0), self.alpha_high, self.n_high)
         return self.sigma * total
 
-    def kinks(self) -> Vector:
+    def kinks(self) -> Float[Array, " k"]:
         """The two points where core and tails meet."""
         low, high = self.mean - self.alpha_low * self.sigma, self.mean + self.alpha_high * self.sigma
         return jnp.stack([low, high])

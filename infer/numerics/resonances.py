@@ -32,6 +32,7 @@ initial state, whose collinear photons are the same).
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import equinox as eqx
 import jax
@@ -156,7 +157,7 @@ class RadiatedBreitWigner(Density):
     width: Scalar = argument()
     resolution: Scalar = argument()
     tilt: Scalar = argument()
-    radiator: Radiator
+    radiator: Radiator = eqx.field(kw_only=True)
 
     def log_density(self, x: Points) -> Points:
         """Logarithm of the piecewise polynomial, for x within the radiator's range."""
@@ -189,7 +190,7 @@ def radiator(low: float, high: float, strength: float, *, panels: int = 64, orde
     target = source[:panels].ravel()
     columns = [
         _responses(target, start, stop, strength, order)
-        for start, stop in zip(source_edges[:-1], source_edges[1:], strict=True)
+        for start, stop in pairwise(source_edges)
     ]
     values = np.concatenate(columns, axis=1).reshape(panels, order, source.size)
     matrix = np.einsum("lj,bjs->bls", legendre_transform(order), values)

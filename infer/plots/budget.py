@@ -119,7 +119,7 @@ def _write_cells(axes: Axes, rows: Sequence[BudgetRow], layout: Layout) -> None:
         share = "–" if row.share is None else f"{100 * row.share:.1f} %"
         cells = (_with_sign(MINUS, down), _with_sign("+", up), share)
         for offset, text in zip(_CELLS, cells, strict=True):
-            beside(axes, at, text, offset, ha="right")
+            beside(axes, float(at), text, offset, ha="right")
 
 
 def _with_sign(sign: str, amount: str | None) -> str:
@@ -137,7 +137,7 @@ def _write_frame(figure: Figure, axes: Axes, m: Measurement) -> None:
     headline(figure, str(m))
     level = f"{100 * m.cl:.4g}\N{NO-BREAK SPACE}%\N{NO-BREAK SPACE}CL"
     footer = f"Definition '{m.definition}': {DEFINITIONS[m.definition]}. Interval: {m.interval}, {level}."
-    figure.supxlabel("\n".join(textwrap.wrap(footer, 125)), x=0.01, ha="left", fontsize=8, color=FAINT)
+    figure.supxlabel("\n".join(textwrap.wrap(footer, 138)), x=0.01, ha="left", fontsize=8, color=FAINT)
 
 
 def _finer(m: Measurement) -> Layout:

@@ -96,7 +96,7 @@ def measurements_figure(
     _draw_band(axes, rows[-1])
     for at, row in enumerate(rows):
         _draw_row(axes, at, row)
-        beside(axes, at, value_text(row), 6.0)
+        beside(axes, float(at), value_text(row), 6.0)
     _separate(axes, rows)
     axes.set_yticks(range(len(rows)), [label(row.name) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)

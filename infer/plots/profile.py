@@ -19,10 +19,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.interpolate import PchipInterpolator
-from scipy.stats import chi2
 
 from infer.inference.fits import FitResult
-from infer.inference.profiles import Interval, Scan
+from infer.inference.profiles import Interval, Scan, standard_deviations
 from infer.numerics.rounding import MINUS, TIMES, power_of_ten
 from infer.plots.style import (
     BLUE,
@@ -97,7 +96,7 @@ def profile_curve(scan: Scan, n_points: int = 400) -> tuple[FloatArray, FloatArr
 
 def _draw_levels(axes: Axes) -> None:
     for cl in LEVELS:
-        height = float(chi2.ppf(cl, 1))
+        height = standard_deviations(cl) ** 2
         axes.axhline(height, color=GREY, linewidth=0.8, linestyle="--")
         beside(axes, height, f"{100 * cl:.4g} %", 4.0, color=FAINT)
 
@@ -132,7 +131,7 @@ def _draw_curves(axes: Axes, scan: Scan) -> None:
 
 def _mark_interval(axes: Axes, interval: Interval, colour: str) -> None:
     """The ends of an interval: on the curve where they are crossings, else where they are cut."""
-    height = float(chi2.ppf(interval.cl, 1))
+    height = standard_deviations(interval.cl) ** 2
     for end in (interval.low, interval.high):
         if end.value is not None:
             marker = "o" if end.crossing else "s"

@@ -113,7 +113,7 @@ def _draw_column(axes: Axes, pulls: Sequence[Pull], rows: int) -> None:
             _draw_points(axes, chosen, RED if strong else INK, hollow=hollow, sign=sign)
     for at, p in enumerate(pulls):
         text = signed(p.pull) if p.constraint is None else f"{signed(p.pull)} ± {p.constraint:.2f}"
-        beside(axes, at, text, 4.0, fontsize=6.5, color=RED if abs(p.pull) > _STRONG else INK)
+        beside(axes, float(at), text, 4.0, fontsize=6.5, color=RED if abs(p.pull) > _STRONG else INK)
     axes.set_yticks(range(len(pulls)), [label(p.name, 32) for p in pulls], fontsize=7)
     axes.set_ylim(rows - 0.4, -0.6)
     no_ticks(axes, "y")

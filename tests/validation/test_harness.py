@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from validation import tables, workspaces
-from validation.bench import fit, process, runner
+from validation.bench import cold_start, fit, process, runner
 from validation.bench.peers import TOOLS, Tool
 from validation.models import pyhf_reference
 from validation.pyhf_agreement import Agreement, FitCheck, random_points
@@ -24,6 +24,11 @@ SMALL = reference.load()["all_modifiers"].path
 def python(code: str, tmp_path: Path, *, limit: float = 60.0) -> process.Completed:
     """Run a line of Python as a measured process."""
     return process.run([sys.executable, "-c", code], directory=tmp_path, limit=limit)
+
+
+def seconds(wall: float) -> dict[str, float]:
+    """A time as runners print it."""
+    return {"wall": wall, "cpu": 0.5 * wall}
 
 
 def test_a_process_is_measured_and_its_output_kept(tmp_path: Path) -> None:
@@ -100,10 +105,18 @@ def test_a_report_is_judged_by_pyhf(likelihoods: Path) -> None:
     path = likelihoods / "agc_ttbar.json"
     verified = json.loads((likelihoods / "reference.json").read_text())[path.stem]
     outcome = {"parameters": verified["pars"], "sigma": verified["sigma"], "converged": True, "message": ""}
-    report = {"version": "1", "load": 0.1, "cold": 1.0, "warm": [0.3, 0.1, 0.2], "outcome": outcome}
+    report = {"version": "1", "outcome": outcome}
+    report |= {"load": seconds(0.1), "cold": seconds(1.0), "warm": [seconds(w) for w in (0.3, 0.1, 0.2)]}
     entry = fit.judged(path, TOOLS[0], report, pyhf_reference(path), 100.0)
     assert entry.above_minimum == pytest.approx(0.0, abs=1e-9)
-    assert (entry.sigma_ratio, entry.warm, entry.n_warm, entry.note) == (1.0, 0.2, 3, "")
+    assert (entry.sigma_ratio, entry.warm, entry.cpu, entry.n_warm, entry.note) == (1.0, 0.2, 0.1, 3, "")
+
+
+def test_a_cold_start_without_a_fit_says_why() -> None:
+    """The table keeps its rows, with dashes."""
+    page = cold_start.markdown(cold_start.ColdStart(0.02, 1.0, "name", None, None, None, None, "not installed"))
+    assert "| `import infer` | 1 s |" in page
+    assert page.endswith("not installed")
 
 
 def test_workspaces_are_found_and_their_reference_is_not_one_of_them(likelihoods: Path) -> None:

@@ -19,8 +19,9 @@ DEFAULT = ("2019-09_onshell", "ttbar_ljets_xsec", "atlas_tttt")
 HEADER = (
     "tool",
     "first fit",
-    "median of later fits",
-    "time / infer",
+    "later fits",
+    "CPU time",
+    "CPU / infer",
     "2NLL − minimum",
     "σ",
     "σ / verified",
@@ -42,15 +43,20 @@ class Options:
 
 @dataclass(frozen=True)
 class Entry:
-    """One tool on one workspace. Times are seconds of wall clock, None where the tool gave none."""
+    """One tool on one workspace. Times are seconds, None where the tool gave none."""
 
     workspace: str
     tool: str
     version: str | None = None
     load: float | None = None
+    """Wall clock of reading the workspace and building the model."""
     cold: float | None = None
+    """Wall clock of the first fit, compilation included."""
+    cold_cpu: float | None = None
     warm: float | None = None
-    """Median of the fits after the first, Hessian included."""
+    """Median wall clock of the fits after the first, Hessian included."""
+    warm_cpu: float | None = None
+    """The same in processor time."""
     n_warm: int = 0
     above_minimum: float | None = None
     """-2 ln L by pyhf at the tool's best fit minus the verified minimum."""
@@ -62,9 +68,9 @@ class Entry:
     note: str = ""
 
     @property
-    def best_time(self) -> float | None:
-        """Warm where there are warm fits, else the first."""
-        return self.cold if self.warm is None else self.warm
+    def cpu(self) -> float | None:
+        """Processor time of a fit: of later fits where there are any, else of the first."""
+        return self.cold_cpu if self.warm_cpu is None else self.warm_cpu
 
 
 def measure(tool: Tool, path: Path, reference: Reference, options: Options) -> Entry:
@@ -99,9 +105,11 @@ def judged(path: Path, tool: Tool, report: dict[str, Any], reference: Reference,
         workspace=path.stem,
         tool=tool.label,
         version=report["version"],
-        load=report["load"],
-        cold=report["cold"],
-        warm=statistics.median(report["warm"]) if report["warm"] else None,
+        load=report["load"]["wall"],
+        cold=report["cold"]["wall"],
+        cold_cpu=report["cold"]["cpu"],
+        warm=_median(report["warm"], "wall"),
+        warm_cpu=_median(report["warm"], "cpu"),
         n_warm=len(report["warm"]),
         above_minimum=twice_nll - known.twice_nll if known and twice_nll is not None else None,
         sigma=sigma,
@@ -112,13 +120,18 @@ def judged(path: Path, tool: Tool, report: dict[str, Any], reference: Reference,
     )
 
 
+def _median(times: Sequence[dict[str, float]], clock: str) -> float | None:
+    return statistics.median(time[clock] for time in times) if times else None
+
+
 def _row(entry: Entry, ours: Entry | None) -> list[str]:
-    time, own = entry.best_time, ours.best_time if ours else None
-    ratio = time / own if time and own else None
+    own = ours.cpu if ours else None
+    ratio = entry.cpu / own if entry.cpu and own else None
     return [
         entry.tool,
         tables.seconds(entry.cold),
         f"{tables.seconds(entry.warm)} ({entry.n_warm})",
+        tables.seconds(entry.warm_cpu),
         tables.number(ratio),
         "–" if entry.above_minimum is None else f"{entry.above_minimum:.1e}",
         tables.number(entry.sigma, 4),
@@ -129,7 +142,7 @@ def _row(entry: Entry, ours: Entry | None) -> list[str]:
 
 
 def section(workspace: str, entries: Sequence[Entry]) -> str:
-    """The table of one workspace; ratios are to this package's time."""
+    """The table of one workspace; ratios are to this package's processor time."""
     ours = next((e for e in entries if e.tool == INFER.label), None)
     return f"## {workspace}\n\n" + tables.markdown_table(HEADER, [_row(e, ours) for e in entries])
 
@@ -139,15 +152,17 @@ def policy(options: Options) -> str:
     return (
         f"Every tool in a process of its own, confined to the same {options.cores} core(s), with as many BLAS, OpenMP "
         "and rayon threads. The first fit includes compilation; later fits repeat the whole fit from the same start in "
-        "the same process, Hessian included where the tool computes one (pyhf with SLSQP does not). Loading is left "
-        "out. -2 ln L is evaluated by pyhf at each tool's best fit; the minimum and the uncertainty (inverse Hessian) "
-        "were verified with exact gradients."
+        "the same process (median, number in brackets), Hessian included where the tool computes one (pyhf with SLSQP "
+        "does not). CPU time is the processor time of the same fits, which other work on the machine disturbs less; "
+        "the ratios are of it (of the first fit where there was time for one only). Loading is left out. -2 ln L is "
+        "evaluated by pyhf at each tool's best fit; the minimum and the uncertainty (inverse Hessian) were verified "
+        "with exact gradients."
     )
 
 
 def versions_of(entries: Sequence[Entry]) -> dict[str, str | None]:
     """Version of every tool that ran."""
-    return {e.tool: e.version for e in entries if e.version}
+    return {e.tool.split()[0]: e.version for e in entries if e.version}
 
 
 def run(paths: Sequence[Path], options: Options, tools: Sequence[Tool] = TOOLS) -> list[Entry]:

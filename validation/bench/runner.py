@@ -27,25 +27,34 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Seconds:
+    """How long something took."""
+
+    wall: float
+    cpu: float
+    """Processor time of this process: on one core the wall clock of a machine that does nothing else."""
+
+
+@dataclass(frozen=True)
 class Report:
-    """The JSON line: seconds of wall clock, and the last fit's outcome."""
+    """The JSON line: times, and the last fit's outcome."""
 
     tool: str
     version: str
-    load: float
+    load: Seconds
     """Reading the workspace and building the model."""
-    cold: float
+    cold: Seconds
     """The first fit in the process, compilation included."""
-    warm: list[float] = field(default_factory=list)
+    warm: list[Seconds] = field(default_factory=list)
     """The fits after it."""
     outcome: Outcome | None = None
 
 
-def timed(call: Callable[[], Problem]) -> tuple[float, Problem]:
+def timed(call: Callable[[], Problem]) -> tuple[Seconds, Problem]:
     """Seconds that a call takes, and what it returns."""
-    start = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     result = call()
-    return time.perf_counter() - start, result
+    return Seconds(time.perf_counter() - wall, time.process_time() - cpu), result
 
 
 def report(
@@ -66,9 +75,11 @@ def report(
     real, sys.stdout = sys.stdout, sys.stderr
     loading, problem = timed(lambda: load(arguments.workspace))
     cold, outcome = timed(lambda: fit(problem))
-    warm: list[float] = []
-    while len(warm) < arguments.repeats and cold + sum(warm) + max(warm, default=cold) < arguments.budget:
+    warm: list[Seconds] = []
+    spent = [cold.wall]
+    while len(warm) < arguments.repeats and sum(spent) + max(spent[1:], default=spent[0]) < arguments.budget:
         seconds, outcome = timed(lambda: fit(problem))
         warm.append(seconds)
+        spent.append(seconds.wall)
     sys.stdout = real
     print(json.dumps(asdict(Report(tool, version, loading, cold, warm, outcome))))

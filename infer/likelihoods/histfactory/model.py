@@ -27,7 +27,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import gammaln, xlogy
 from jaxtyping import Array, Float, Int
 
 from infer.constraints import ConstraintTerms, Curvature
@@ -43,6 +42,7 @@ from infer.numerics.interpolation import (
     additive,
     multiplicative,
 )
+from infer.numerics.poisson import log_poisson, sample_poisson
 from infer.parameters import Parameters
 from infer.typing import Key, Scalar, Vector
 
@@ -161,7 +161,7 @@ class HistFactory(Likelihood):
     def sample_main(self, theta: Vector, key: Key) -> Float[Array, " b"]:
         """Poisson counts."""
         rate = jnp.maximum(self.expected_main(theta), 0.0)
-        return jax.random.poisson(key, rate).astype(theta.dtype)
+        return sample_poisson(key, rate)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -183,7 +183,7 @@ class HistFactory(Likelihood):
 
     def log_main(self, theta: Vector, main: Float[Array, " b"]) -> Scalar:
         """Poisson log-probability of the counts; -inf where a rate is negative."""
-        return _poisson(main, self.expected_main(theta))
+        return jnp.sum(log_poisson(main, self.expected_main(theta)))
 
     def curvature_main(self, theta: Vector, main: Float[Array, " b"]) -> Curvature:
         """Value, gradient and Hessian in closed form (see the module's docstring)."""
@@ -306,15 +306,6 @@ class HistFactory(Likelihood):
         extra = jnp.zeros((size + 1, size + 1))
         extra = extra.at[g.gamma_at[:, :, None], g.gamma_at[:, None, :]].add(pairs)
         return hessian + extra[:size, :size]
-
-
-def _poisson(counts: Float[Array, " b"], rate: Float[Array, " b"]) -> Scalar:
-    """Sum of Poisson log-probabilities; a zero rate allows zero counts only, a negative one none."""
-    positive = rate > 0.0
-    safe = jnp.where(positive, rate, 1.0)
-    possible = xlogy(counts, safe) - rate - gammaln(counts + 1.0)
-    impossible = jnp.where((rate == 0.0) & (counts == 0.0), -rate, -jnp.inf)
-    return jnp.sum(jnp.where(positive, possible, impossible))
 
 
 def _layout(workspace: Workspace) -> tuple[ChannelLayout, ...]:

@@ -1,0 +1,150 @@
+"""Records to draw, made once, and what every figure is held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from infer.api import measure, read_workspace
+from infer.certificate import Certificate
+from infer.inference.fits import fit
+from infer.inference.profiles import Interval, Scan, interval, scan
+from infer.likelihoods.gaussian import GaussianMeasurements
+from infer.likelihoods.gaussian.summary import MeasuredValue, measured_values
+from infer.likelihoods.histfactory.rates import RatesRecord, rates_record
+from infer.measurement import Measurement, ParameterEstimate
+from infer.plots.style import hep_style
+from infer.statement import Uncertainty
+
+WORKSPACES = Path(__file__).parents[2] / "workspaces"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What the search workspace gives: everything there is to draw of a HistFactory model."""
+
+    measurement: Measurement
+    scan: Scan
+    intervals: tuple[Interval, ...]
+    rates: RatesRecord
+
+
+@dataclass(frozen=True)
+class Masses:
+    """What the Higgs boson mass gives: a combination of published measurements."""
+
+    measurement: Measurement
+    measured: tuple[MeasuredValue, ...]
+    combinations: dict[str, Measurement]
+
+
+@pytest.fixture(scope="session")
+def search() -> Search:
+    """Records of workspaces/search.json."""
+    likelihood, data = read_workspace(WORKSPACES / "search.json")
+    best = fit(likelihood, data)
+    return Search(
+        measurement=measure(likelihood, data),
+        scan=scan(likelihood, data, fitted=best, values=np.linspace(0.0, 2.4, 9)),
+        intervals=(interval(likelihood, data, fitted=best),),
+        rates=rates_record(likelihood, data.main, values=best.values, covariance=best.covariance),
+    )
+
+
+@pytest.fixture(scope="session")
+def masses() -> Masses:
+    """Records of workspaces/higgs_mass.json, with one of its partial combinations."""
+    likelihood, data = read_workspace(WORKSPACES / "higgs_mass.json")
+    assert isinstance(likelihood, GaussianMeasurements)
+    name = next(iter(likelihood.combinations))
+    return Masses(
+        measurement=measure(likelihood, data),
+        measured=measured_values(likelihood, data),
+        combinations={name: measure(*likelihood.subset(data, name))},
+    )
+
+
+@pytest.fixture(scope="session")
+def made() -> Callable[..., Measurement]:
+    """A maker of measurements: a mass with as many groups and nuisance parameters as asked for."""
+
+    def make(*, n_groups: int = 3, n_nuisances: int = 5, converged: bool = True, **changes: Any) -> Measurement:
+        rng = np.random.default_rng(1)
+        sizes = [0.5 / (1 + i) for i in range(n_groups)]
+        syst = float(np.hypot.reduce(sizes)) if sizes else 0.0
+        pulls = [
+            (f"ATLAS_JES_EffectiveNP_{i}", *rng.normal(0.0, 0.8, 1), rng.uniform(0.3, 1.0)) for i in range(n_nuisances)
+        ]
+        total = float(np.hypot(0.4, syst))
+        fields: dict[str, Any] = {
+            "poi": "m_t",
+            "value": 172.5,
+            "total": Uncertainty(total, total),
+            "stat": Uncertainty(0.4, 0.4),
+            "syst": Uncertainty(syst, syst),
+            "groups": {f"group {i}": Uncertainty(size, 0.9 * size) for i, size in enumerate(sizes)},
+            "definition": "observables",
+            "interval": "profile",
+            "cl": 0.6827,
+            "one_sided": False,
+            "unit": "GeV",
+            "latex": "m_t",
+            "twice_nll": 0.0,
+            "certificate": Certificate(converged, "no progress", 1e-9, 1e-7, True),
+            "parameters": {name: ParameterEstimate(p, s, float(p), float(s)) for name, p, s in pulls},
+        }
+        return Measurement(**{**fields, **changes})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tidy() -> Callable[[Figure], None]:
+    """A check that nothing is cut off at the border, and that no two labels of an axis overlap."""
+
+    def check(figure: Figure) -> None:
+        with hep_style():
+            canvas = FigureCanvasAgg(figure)
+            canvas.draw()
+        border = figure.bbox.padded(1.0)
+        texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
+        outside = [t.get_text() for t in texts if _shown(t) and not _inside(border, t.get_window_extent())]
+        assert outside == []
+        for axes in figure.axes:
+            for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+                assert not _overlapping([label for label in labels if label.get_text() and _in_view(axes, label)])
+
+    return check
+
+
+def _shown(text: Text) -> bool:
+    """Not a tick label beyond the end of its axis, which is not drawn."""
+    axes = text.axes
+    ticks = [*axes.get_xticklabels(which="both"), *axes.get_yticklabels(which="both")] if axes else []
+    return text not in ticks or _in_view(axes, text)
+
+
+def _in_view(axes: Axes, label: Text) -> bool:
+    x, y = label.get_position()
+    along_x = label in axes.get_xticklabels(which="both")
+    low, high = sorted(axes.get_xlim() if along_x else axes.get_ylim())
+    return bool(low <= (x if along_x else y) <= high)
+
+
+def _inside(border: Any, box: Any) -> bool:
+    return bool(border.x0 <= box.x0 and border.y0 <= box.y0 and box.x1 <= border.x1 and box.y1 <= border.y1)
+
+
+def _overlapping(labels: list[Text]) -> bool:
+    boxes = [label.get_window_extent() for label in labels]
+    return any(first.overlaps(second) for first, second in pairwise(boxes))
