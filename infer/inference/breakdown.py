@@ -40,7 +40,7 @@ from jaxtyping import Array, Float
 from infer.data import Data
 from infer.errors import ParameterError
 from infer.inference.fits import FitResult, Settings, box_of
-from infer.inference.minimize import CONVERGED, Box, Minimum, minimize_batch, restricted_inverse
+from infer.inference.minimize import CONVERGED, Box, Minima, minimize_batch, restricted_inverse
 from infer.likelihood import Likelihood
 from infer.parameters import Parameters
 from infer.typing import Key, Mask, Matrix, Vector
@@ -299,7 +299,7 @@ def _toys(likelihood: Likelihood, theta: Vector, key: Key, n_toys: int, main: bo
     return jax.vmap(one)(jnp.arange(n_toys))
 
 
-def _refit(setting: Setting, data: Data, settings: Settings) -> Minimum:
+def _refit(setting: Setting, data: Data, settings: Settings) -> Minima:
     """Fits of many data sets, each from the best fit."""
     n = data.aux.shape[0]
     box = box_of(setting.fitted.parameters)
@@ -308,7 +308,7 @@ def _refit(setting: Setting, data: Data, settings: Settings) -> Minimum:
     return minimize_batch(setting.likelihood, data, many, solver=settings.solver)
 
 
-def _estimates(setting: Setting, minima: Minimum) -> FloatArray:
+def _estimates(setting: Setting, minima: Minima) -> FloatArray:
     """Best fits of the parameter of interest with shape (N,); NaN without a certificate."""
     converged = np.asarray(minima.status) == CONVERGED
     return np.where(converged, np.asarray(minima.theta)[:, setting.at], np.nan)

@@ -188,10 +188,7 @@ def radiator(low: float, high: float, strength: float, *, panels: int = 64, orde
     t, _ = np.polynomial.legendre.leggauss(order)
     source = _spread(source_edges, t)
     target = source[:panels].ravel()
-    columns = [
-        _responses(target, start, stop, strength, order)
-        for start, stop in pairwise(source_edges)
-    ]
+    columns = [_responses(target, start, stop, strength, order) for start, stop in pairwise(source_edges)]
     values = np.concatenate(columns, axis=1).reshape(panels, order, source.size)
     matrix = np.einsum("lj,bjs->bls", legendre_transform(order), values)
     return Radiator(

@@ -1,42 +1,8 @@
-"""Extended likelihoods of one observable: components, each a yield times a normalised density.
-
-The intensity, in events per unit of the observable x, is
-
-    r(x; theta) = sum_k N_k(theta) f_k(x; theta),     integral over the range of f_k = 1,
-
-and both likelihoods are those of a Poisson process with this intensity:
-
-==========  =========================  =====================================================
-likelihood   main data                  log f(main | theta)
-==========  =========================  =====================================================
-`Unbinned`   `Events` (x_i, w_i)        sum_i w_i log r(x_i) - sum_k N_k
-`Binned`     counts n_b                 sum_b n_b log nu_b - nu_b - log n_b!
-==========  =========================  =====================================================
-
-with ``nu_b`` the integral of r over bin b.  The first is the density of the process with respect to
-that of unit intensity (its constant, the length of the range, is left out): there is no n!, since
-events have no order, and its value depends on the unit of x.  The weight of an event is 1, that of
-padding 0; Asimov events sit at quadrature nodes with the expected number of events as weight.
-
-A shape argument or a yield is an `Argument`, affine in parameters times relative shifts, so that a
-systematic uncertainty is a constrained parameter that moves an argument.
-
-With r_i the rate at event (or in bin) i, ``u_i = w_i / r_i`` and ``v`` the arguments of a component,
-
-    gradient of -log f = sum_k N_k' - sum_i u_i r_i',
-    Hessian of -log f  = sum_k N_k'' - sum_i u_i r_i'' + sum_i u_i r_i' r_i'^T / r_i,
-
-where derivatives of densities are taken in their few arguments, then carried to theta.
-
-References: Barlow, NIM A 297 (1990) 496, eq. 7 (extended maximum likelihood); Cowan, Statistical
-Data Analysis (1998), sections 6.9 and 6.10.
-"""
+"""The unbinned and the binned likelihood of a parametric intensity."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
 import equinox as eqx
 import jax
@@ -48,58 +14,17 @@ from jaxtyping import Array, Float
 
 from infer.constraints import ConstraintTerms, Curvature
 from infer.data import Data, check_leaves
-from infer.errors import DataError, ParameterError
+from infer.errors import DataError
 from infer.likelihood import Likelihood, constraint_terms
+from infer.likelihoods.parametric.mixture import Component, Mixture, Probe, Values, compiled, require_resolved
 from infer.numerics.densities import Density
 from infer.numerics.panels import nodes_and_weights
 from infer.numerics.poisson import sample_poisson
 from infer.parameters import Parameters
-from infer.typing import Key, Matrix, Scalar, Vector
-
-Values = Float[Array, " n"]
-Probe: TypeAlias = Callable[[Density], Values]
-"""What is asked of a component's density: probabilities of bins, or densities at events."""
+from infer.typing import Key, Scalar, Vector
 
 _CELLS = 8192
 """Cells of the table from which toys are drawn; the density is linear within a cell."""
-
-
-@dataclass(frozen=True)
-class Argument:
-    """A shape argument or a yield: ``(base + sum shift_p p) * product (1 + scale_p p)``.
-
-    Args:
-        base: a number, or the name of a parameter.
-        shift: by parameter name, what one unit of the parameter adds.
-        scale: by parameter name, the relative change from one unit of the parameter.
-    """
-
-    base: float | str
-    shift: Mapping[str, float] = field(default_factory=dict)
-    scale: Mapping[str, float] = field(default_factory=dict)
-
-
-Given: TypeAlias = Argument | float | str
-
-
-@dataclass(frozen=True)
-class Component:
-    """One component of the intensity.
-
-    Args:
-        name: unique within a likelihood.
-        events: the yield, expected events in the range.
-        density: class of the density.
-        arguments: by name of the density's field, an `Argument`, a number, a parameter's name, or a
-            sequence of these where the field is a vector.
-        constants: by name, the fields that hold no arguments.
-    """
-
-    name: str
-    events: Given
-    density: Callable[..., Density]
-    arguments: Mapping[str, Given | Sequence[Given]]
-    constants: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Events(eqx.Module):
@@ -112,93 +37,6 @@ class Events(eqx.Module):
 
     values: Values
     weights: Values
-
-
-class _Component(eqx.Module):
-    """A component as arrays; its arguments v are (yield, shape arguments ...), with shape (A,)."""
-
-    density: Callable[..., Density] = eqx.field(static=True)
-    layout: tuple[tuple[str, int | None], ...] = eqx.field(static=True)
-    base: Float[Array, " a"]
-    shift: Float[Array, "a p"]
-    scale: Float[Array, "a p"]
-    constants: dict[str, Any]
-
-    def arguments(self, theta: Vector) -> Float[Array, " a"]:
-        """v(theta): the yield, then the shape arguments."""
-        factors = 1.0 + self.scale * theta[None, :]
-        return (self.base + self.shift @ theta) * jnp.prod(factors, axis=1)
-
-    def shape(self, arguments: Float[Array, " b"]) -> Density:
-        """The density at given shape arguments, which are ``v[1:]``."""
-        fields: dict[str, Array] = {}
-        at = 0
-        for name, size in self.layout:
-            fields[name] = arguments[at] if size is None else arguments[at : at + size]
-            at += 1 if size is None else size
-        return self.density(**fields, **self.constants)
-
-
-class _Mixture(eqx.Module):
-    """The intensity: what `Unbinned` and `Binned` share."""
-
-    components: tuple[_Component, ...]
-
-    def totals(self, theta: Vector) -> Float[Array, " k"]:
-        """Expected events of each component, with shape (K,)."""
-        return jnp.stack([c.arguments(theta)[0] for c in self.components])
-
-    def rates(self, theta: Vector, probe: Probe) -> Values:
-        """Sum over components of the yield times the probed density."""
-        parts = []
-        for component in self.components:
-            v = component.arguments(theta)
-            parts.append(v[0] * probe(component.shape(v[1:])))
-        return jnp.sum(jnp.stack(parts), axis=0)
-
-    def kinks(self, theta: Vector) -> Values:
-        """Where any component's density has a kink."""
-        return jnp.concatenate([c.shape(c.arguments(theta)[1:]).kinks() for c in self.components])
-
-    def derivatives(self, theta: Vector, probe: Probe, weights: Values) -> tuple[Vector, Matrix]:
-        """Gradient and Hessian of ``sum_k N_k - sum_i w_i log r_i``; see the module's docstring."""
-        rates = self.rates(theta, probe)
-        used = (weights != 0.0) & (rates > 0.0)
-        safe = jnp.where(used, rates, 1.0)
-        u = jnp.where(used, weights / safe, 0.0)
-        size = theta.shape[0]
-        gradient, hessian = jnp.zeros(size), jnp.zeros((size, size))
-        slopes = jnp.zeros((rates.shape[0], size))
-        for component in self.components:
-            to_theta = jax.jacfwd(component.arguments)(theta)
-            value, jacobian, g, h = _in_arguments(component, component.arguments(theta), probe, u)
-            slopes += value[:, None] * to_theta[:1] + jacobian @ to_theta[1:]
-            gradient += g @ to_theta
-            hessian += to_theta.T @ h @ to_theta + _bend(component, theta, g)
-        hessian += slopes.T @ (slopes * (u / safe)[:, None])
-        return gradient, hessian
-
-
-def _in_arguments(
-    component: _Component, v: Float[Array, " a"], probe: Probe, u: Values
-) -> tuple[Values, Float[Array, "n b"], Float[Array, " a"], Float[Array, "a a"]]:
-    """Probed density p, N dp/da, and derivatives of ``N - sum_i u_i N p_i(a)`` in v = (N, a)."""
-
-    def probed(a: Float[Array, " b"]) -> Values:
-        return probe(component.shape(a))
-
-    n, a = v[0], v[1:]
-    p, slope = probed(a), jax.jacfwd(probed)(a)
-    mixed = -(u @ slope)
-    gradient = jnp.concatenate([(1.0 - u @ p)[None], n * mixed])
-    inner = -n * jax.hessian(lambda b: u @ probed(b))(a)
-    hessian = jnp.block([[jnp.zeros((1, 1)), mixed[None, :]], [mixed[:, None], inner]])
-    return p, n * slope, gradient, hessian
-
-
-def _bend(component: _Component, theta: Vector, g: Float[Array, " a"]) -> Matrix:
-    """Second derivatives of the arguments in theta, each times its entry of g."""
-    return jax.hessian(lambda t: g @ component.arguments(t))(theta)
 
 
 class Unbinned(Likelihood):
@@ -218,13 +56,14 @@ class Unbinned(Likelihood):
             should be narrower than the narrowest peak.
 
     Raises:
-        ParameterError: an argument names an unknown parameter, or two components share a name.
+        ParameterError: an argument names an unknown parameter, two components share a name, or a
+            density cannot be integrated at the start values with these panels.
         DataError: the range is empty, or the capacity not positive.
     """
 
     parameters: Parameters = eqx.field(static=True)
     constraints: ConstraintTerms
-    mixture: _Mixture
+    mixture: Mixture
     edges: Values
     capacity: int = eqx.field(static=True)
 
@@ -242,9 +81,10 @@ class Unbinned(Likelihood):
             raise DataError(f"expected a capacity of one event or more, got {capacity}; see room_for.")
         self.parameters = parameters
         self.constraints = constraint_terms(parameters)
-        self.mixture = _compiled(parameters, components)
+        self.mixture = compiled(parameters, components)
         self.edges = jnp.asarray(_checked_edges(np.linspace(low, high, panels + 1)))
         self.capacity = capacity
+        require_resolved(self.mixture, components, parameters, self.edges, "more panels")
 
     def log_main(self, theta: Vector, main: Events) -> Scalar:
         """``sum_i w_i log r(x_i) - sum_k N_k``; -inf where an event has no intensity."""
@@ -286,9 +126,9 @@ class Unbinned(Likelihood):
         Raises:
             DataError: naming the first fault.
         """
-        values = jax.tree.leaves(main)[0]
-        check_leaves(main, Events(values, values))
-        self._require_inside(np.asarray(values).ravel())
+        places = np.zeros(max((np.size(leaf) for leaf in jax.tree.leaves(main)), default=0))
+        check_leaves(main, Events(jnp.asarray(places), jnp.asarray(places)))
+        self._require_inside(np.asarray(main.values))
 
     def data(self, values: npt.ArrayLike) -> Data:
         """Observed data: events padded to the capacity, auxiliary data at the start values.
@@ -337,20 +177,22 @@ class Binned(Likelihood):
             without closed form are integrated with 16 nodes per bin.
 
     Raises:
-        ParameterError: an argument names an unknown parameter, or two components share a name.
+        ParameterError: an argument names an unknown parameter, two components share a name, or a
+            density cannot be integrated at the start values with these bins.
         DataError: the edges do not increase.
     """
 
     parameters: Parameters = eqx.field(static=True)
     constraints: ConstraintTerms
-    mixture: _Mixture
+    mixture: Mixture
     edges: Values
 
     def __init__(self, parameters: Parameters, components: Sequence[Component], *, edges: npt.ArrayLike) -> None:
         self.parameters = parameters
         self.constraints = constraint_terms(parameters)
-        self.mixture = _compiled(parameters, components)
+        self.mixture = compiled(parameters, components)
         self.edges = jnp.asarray(_checked_edges(np.asarray(edges, dtype=float)))
+        require_resolved(self.mixture, components, parameters, self.edges, "narrower bins")
 
     def log_main(self, theta: Vector, main: Values) -> Scalar:
         """Poisson probability of the counts, factorials included; -inf where a bin cannot be filled."""
@@ -420,43 +262,3 @@ def _checked_edges(edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
             "order them and let the first lie below the last."
         )
     return edges
-
-
-def _compiled(parameters: Parameters, components: Sequence[Component]) -> _Mixture:
-    """The components as arrays, with names replaced by positions."""
-    names = [component.name for component in components]
-    if not names or len(set(names)) < len(names):
-        raise ParameterError(f"expected one or more components of different names, got {names}.")
-    return _Mixture(tuple(_compile(parameters, component) for component in components))
-
-
-def _compile(parameters: Parameters, component: Component) -> _Component:
-    layout: list[tuple[str, int | None]] = []
-    rows = [component.events]
-    constants = dict(component.constants)
-    for name, given in component.arguments.items():
-        if isinstance(given, int | float):
-            constants[name] = jnp.asarray(given, dtype=float)
-            continue
-        vector = isinstance(given, Sequence) and not isinstance(given, str)
-        entries: list[Given] = list(given) if vector else [given]  # type: ignore[arg-type,list-item]  # by vector
-        layout.append((name, len(entries) if vector else None))
-        rows += entries
-    compiled = [_row(parameters, given) for given in rows]
-    base, shift, scale = (jnp.asarray(np.stack(part)) for part in zip(*compiled, strict=True))
-    return _Component(component.density, tuple(layout), base, shift, scale, constants)
-
-
-def _row(parameters: Parameters, given: Given) -> tuple[npt.NDArray[np.float64], ...]:
-    """Base, shift row and scale row of one argument."""
-    argument = given if isinstance(given, Argument) else Argument(given)
-    base, shift, scale = np.zeros(()), np.zeros(len(parameters)), np.zeros(len(parameters))
-    if isinstance(argument.base, str):
-        shift[parameters.position(argument.base)] = 1.0
-    else:
-        base += argument.base
-    for name, value in argument.shift.items():
-        shift[parameters.position(name)] += value
-    for name, value in argument.scale.items():
-        scale[parameters.position(name)] += value
-    return base, shift, scale
