@@ -19,6 +19,7 @@ from infer.inference.breakdown import Budget, Groups
 from infer.inference.fits import FitResult, Settings, fit, require_poi
 from infer.inference.profiles import ONE_SIGMA, Interval, interval, standard_deviations
 from infer.io.measurements import parse_measurements
+from infer.io.parametric import parse_parametric
 from infer.io.pyhf_json import read_document
 from infer.likelihood import Likelihood
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation
@@ -42,7 +43,8 @@ def read_workspace(
     Args:
         path: A pyhf workspace, or a document of one of infer's own formats (published measurements,
             parametric densities), which its key ``format`` names.
-        measurement: Name of a measurement of a pyhf workspace; None takes the first.
+        measurement: Name of a measurement of a pyhf workspace, None takes the first; or of a partial
+            combination of published measurements, None takes all of them.
         patch: ``patchset.json:name``, or the path of a JSON patch; for pyhf workspaces.
         interpolation: Interpolation codes of a pyhf workspace; None takes pyhf's defaults.
 
@@ -55,8 +57,11 @@ def read_workspace(
     document, source = read_document(path, patch), str(path)
     kind = document.get("format")
     if kind == "infer-measurements":
-        likelihood, data, _ = parse_measurements(document, source=source)
-        return likelihood, data
+        combined, values, _ = parse_measurements(document, source=source)
+        return (combined, values) if measurement is None else combined.subset(values, measurement)
+    if kind == "infer-parametric":
+        parametric, events, _ = parse_parametric(document, source=source, directory=Path(path).parent)
+        return parametric, events
     workspace = parse_workspace(document, source=source)
     return HistFactory.of(workspace, workspace.measurement(measurement), interpolation=interpolation)
 

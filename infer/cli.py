@@ -42,7 +42,11 @@ _OUT = click.option("--out", metavar="DIR", type=click.Path(path_type=Path), hel
 _POI = click.option("--poi", metavar="NAME", help="Parameter of interest; the declared one by default.")
 _VERIFY = click.option("--verify", is_flag=True, help="Repeat the fit with MIGRAD and compare.")
 _READING = (
-    click.option("--measurement", metavar="NAME", help="Measurement of a pyhf workspace; the first by default."),
+    click.option(
+        "--measurement",
+        metavar="NAME",
+        help="Measurement of a pyhf workspace, or partial combination of published measurements.",
+    ),
     click.option("--patch", metavar="FILE[:NAME]", help="A JSON patch, or one patch of a patchset."),
     click.option("--normsys-code", type=click.Choice(["code1", "code4"]), default="code4", help="Interpolation."),
     click.option(

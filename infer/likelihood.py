@@ -391,6 +391,12 @@ def constraint_terms(parameters: Parameters) -> ConstraintTerms:
 def _merge(parameters: Parameters, names: Sequence[str]) -> tuple[Parameters, list[int]]:
     """Parameters with ``names`` made one, and where each old parameter went."""
     first = parameters[names[0]]
+    for name in names:
+        if isinstance(parameters[name].constraint, MultivariateNormal):
+            raise ParameterError(
+                f"{name!r} is constrained jointly with other parameters and cannot become one with another; "
+                "declare the correlation in its MultivariateNormal constraint instead."
+            )
     for name in names[1:]:
         Parameters((first,)).union(Parameters((_same(parameters[name], first),)))
     poi = names[0] if parameters.poi in names else parameters.poi

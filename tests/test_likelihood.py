@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -67,6 +68,27 @@ def test_constrained_probabilities_add_up_to_one() -> None:
     volume = (a[1] - a[0]) * jnp.log(factor[1] / factor[0])  # d factor = factor d ln factor
     total = jnp.sum(jnp.exp(aux) * grid[:, 2]) * volume * jnp.sum(jnp.exp(main))
     assert float(total) == pytest.approx(1.0, abs=1e-9)
+
+
+def test_information_of_two_counts_in_closed_form() -> None:
+    """The expected information of the on/off problem: sum over counts of rate' rate'^T / rate."""
+    s, tau, mu, b = 12.0, 2.5, 1.4, 8.0
+    on, off = np.array([s, 1.0]), np.array([0.0, tau])
+    expected = np.outer(on, on) / (mu * s + b) + np.outer(off, off) / (tau * b)
+    likelihood = OnOff(signal=s, tau=tau)
+    np.testing.assert_allclose(likelihood.information_main(jnp.array([mu, b])), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("build", [cases.bins, cases.half, cases.nested])
+def test_a_batch_of_toys_is_the_toys_one_by_one(build: Callable[[], cases.Built]) -> None:
+    """Mapping over keys gives each key the toy that it gives alone; equal keys give equal toys."""
+    likelihood, _, theta = build()
+    keys = jax.random.split(jax.random.key(1), 3)
+    batch = eqx.filter_jit(jax.vmap(likelihood.sample, in_axes=(None, 0)))(theta, keys)
+    for i in range(3):
+        alone = eqx.filter_jit(likelihood.sample)(theta, keys[i])
+        for got, expected in zip(jax.tree.leaves(batch), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(got[i], expected, rtol=1e-13)
 
 
 # ------------------------------------------------------------------------------------------ Product

@@ -264,8 +264,8 @@ def _step(likelihood: Likelihood, data: Data, state: _State, box: Box, solver: N
     outward = ((theta <= box.lower) & (gradient > 0.0)) | ((theta >= box.upper) & (gradient < 0.0))
     inactive = box.free & ~outward
 
-    factor, used, positive_definite = _factor(hessian, inactive, damping)
     slope = jnp.where(inactive, gradient, 0.0)
+    factor, used, positive_definite = _factor(hessian, slope, inactive, damping)
     newton = -cho_solve((factor, True), slope)
     edm = -0.5 * slope @ newton
     scale = jnp.sqrt(jnp.maximum(jnp.abs(jnp.diagonal(hessian)), 1e-12))
@@ -327,11 +327,15 @@ def _restricted(hessian: Matrix, inactive: Mask) -> Matrix:
     return jnp.where(both, hessian, 0.0) + jnp.diag(jnp.where(inactive, 0.0, 1.0))
 
 
-def _factor(hessian: Matrix, inactive: Mask, damping: Scalar) -> tuple[Float[Array, "p p"], Scalar, Bool[Array, ""]]:
+def _factor(
+    hessian: Matrix, slope: Vector, inactive: Mask, damping: Scalar
+) -> tuple[Float[Array, "p p"], Scalar, Bool[Array, ""]]:
     """Cholesky factor of the damped Hessian, the damping it took, and whether it took none."""
     matrix = _restricted(hessian, inactive)
     diagonal = jnp.abs(jnp.diagonal(matrix))
-    diagonal = jnp.maximum(diagonal, 1e-8 * jnp.max(diagonal))
+    # Where -log L is straight, as for a count of zero, the gradient sets the scale of the damping.
+    least = jnp.maximum(jnp.maximum(jnp.max(diagonal), jnp.abs(slope)), 1e-200)
+    diagonal = jnp.maximum(diagonal, 1e-8 * least)
 
     def factorise(damping: Scalar) -> Float[Array, "p p"]:
         return jnp.linalg.cholesky(matrix + jnp.diag(damping * diagonal))

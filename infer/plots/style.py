@@ -91,7 +91,7 @@ _LOOK: dict[str, Any] = {
     "xtick.top": True,
     "ytick.right": True,
 }
-_PROCESS = ("backend", "interactive", "toolbar", "timezone", "webagg.", "tk.", "docstring.", "date.epoch", "figure.")
+_PROCESS = ("backend", "interactive", "toolbar", "timezone", "webagg.", "tk.", "docstring.", "date.epoch")
 """Settings, by the beginning of their names, that belong to the process rather than to a figure."""
 
 _METADATA: dict[str, dict[str, Any]] = {

@@ -52,6 +52,7 @@ class Case:
         statistic: turns main data into a vector whose toy mean is that of the Asimov data.
         linear: a linear Gaussian problem, whose pulls are exactly normal.
         n_toys: toys for the laws about distributions.
+        slow: left out of the quick tests.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Case:
     statistic: Callable[[MainData], Vector] = ravel
     linear: bool = False
     n_toys: int = 2000
+    slow: bool = False
 
 
 def normal_variance(likelihood: Likelihood, theta: Vector) -> Vector:  # noqa: ARG001  # same for all theta
@@ -319,7 +321,7 @@ CASES = (
     Case("unbinned", unbinned, event_variance, event_sums, n_toys=1000),
     Case("binned", binned),
     Case("search", example("search.json"), n_toys=2000),
-    Case("measurement", example("measurement.json"), n_toys=1000),
+    Case("measurement", example("measurement.json"), n_toys=1000, slow=True),
     Case("2018-22_SSd", published("2018-22_SSd.json"), n_toys=2000),
-    Case("agc_ttbar", published("agc_ttbar.json"), n_toys=1000),
+    Case("agc_ttbar", published("agc_ttbar.json"), n_toys=1000, slow=True),
 )

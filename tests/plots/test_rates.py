@@ -13,7 +13,7 @@ from matplotlib.patches import StepPatch
 
 from infer.likelihoods.histfactory.rates import ChannelRates, RatesRecord
 from infer.numerics.garwood import poisson_interval
-from infer.plots.rates import SUMMARY, ratio_reach, rates_figure, sample_colours, stacks_of
+from infer.plots.rates import SUMMARY, rates_figure, ratio_reach, sample_colours, stacks_of
 from infer.plots.style import GREY, RED
 
 Tidy = Callable[[Figure], None]
@@ -42,7 +42,7 @@ def points(axes: Axes) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.flo
     """Heights of the data points, and the ends of their bars."""
     (container,) = axes.containers
     line, _, (bars,) = container.lines
-    return np.asarray(line.get_ydata()), [segment[:, 1] for segment in bars.get_segments()]
+    return np.asarray(line.get_ydata()), [ends[:, 1] for ends in bars.get_segments() if np.size(ends)]
 
 
 def test_figure_of_a_fit(search: object, tidy: Tidy) -> None:
@@ -159,12 +159,15 @@ def test_points_outside_the_ratio_panel_leave_an_arrow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "reach"), [([10000.0, 10050.0], 0.02), ([100.0, 110.0], 0.25), ([1.0, 4.0], 2.0), ([9.0, 0.0], 1.0)]
+    ("rate", "counts", "reach"),
+    [
+        (10025.0, [10000.0, 10050.0], 0.02),
+        (105.0, [100.0, 110.0], 0.1),
+        (9.0, [9.0, 0.0], 1.0),
+        (1.0, [4.0, 1.0], 2.0),
+    ],
 )
-def test_ratio_panel_fits_the_data(counts: list[float], reach: float) -> None:
+def test_ratio_panel_fits_the_data(rate: float, counts: list[float], reach: float) -> None:
     """Precise data get a narrow panel, poor data a wide one."""
-    mean = max(float(np.mean(counts)), 1.0)
-    rates = channel("A", {"b": [mean, mean]}, counts, total_uncertainty=np.full(2, 0.001))
-    if counts == [9.0, 0.0]:
-        rates = channel("A", {"b": [9.0, 9.0]}, counts, total_uncertainty=np.full(2, 0.001))
+    rates = channel("A", {"b": [rate, rate]}, counts, total_uncertainty=np.full(2, 0.001))
     assert ratio_reach(rates) == reach
