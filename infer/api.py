@@ -207,6 +207,10 @@ def _certificate(fitted: FitResult, ends: Interval | None, budget: Budget | None
     notices = list(fitted.certificate.notices)
     if ends is not None:
         notices += ends.remarks
+        if budget is None:
+            notices.append(f"the Hessian gives {ends.name} no uncertainty, so that there is no error budget")
+        elif ends.one_sided:
+            notices.append(f"the error budget is that of a fit in which {ends.name} may pass its bound")
     if budget is not None and budget.n_failed:
         notices.append(f"{budget.n_failed} refits of the error budget failed and are left out")
     ratio = None if budget is None else budget.sandwich_ratio

@@ -3,7 +3,7 @@
 Three promises are kept or broken for each workspace:
 
 * log f(data | theta) equals pyhf's to 1e-9 (relative) at 100 random points;
-* the best fit lies within 1e-4 of the verified minimum in -2 ln L, judged by pyhf at our parameters;
+* the fit says that it converged, and lies within 1e-4 of the verified minimum in -2 ln L, judged by pyhf at our parameters;
 * the uncertainty of the parameter of interest is that of the inverse Hessian to 1 %, where it is not at a bound.
 """
 
@@ -71,6 +71,8 @@ class Agreement:
             found.append("no point with positive rates was found")
         if not self.logpdf_difference <= LOGPDF_TOLERANCE:
             found.append(f"logpdf differs by {self.logpdf_difference:.1e}")
+        if not self.fit.converged:
+            found.append("the fit did not converge")
         if self.fit.above_minimum is not None and not self.fit.above_minimum <= MINIMUM_TOLERANCE:
             found.append(f"fit is {self.fit.above_minimum:.1e} above the minimum")
         if self.fit.sigma_ratio is not None and not abs(self.fit.sigma_ratio - 1.0) <= SIGMA_TOLERANCE:

@@ -111,6 +111,8 @@ class Minimum(eqx.Module):
 class Minima(eqx.Module):
     """Where N searches ended: `Minimum` with a leading axis (N, ...), without the Hessians.
 
+    As everywhere, the annotations are those of one problem.
+
     Args:
         theta: The points, with shape (N, P).
         value: -logpdf there, with shape (N,).
@@ -124,15 +126,15 @@ class Minima(eqx.Module):
         n_steps: Evaluations of the curvature.
     """
 
-    theta: Float[Array, "n p"]
-    value: Float[Array, " n"]
-    variance: Float[Array, "n p"]
-    inactive: Bool[Array, "n p"]
-    edm: Float[Array, " n"]
-    projected_gradient: Float[Array, " n"]
-    positive_definite: Bool[Array, " n"]
-    status: Int[Array, " n"]
-    n_steps: Int[Array, " n"]
+    theta: Vector
+    value: Scalar
+    variance: Vector
+    inactive: Mask
+    edm: Scalar
+    projected_gradient: Scalar
+    positive_definite: Bool[Array, ""]
+    status: Int[Array, ""]
+    n_steps: Int[Array, ""]
 
 
 class _State(NamedTuple):

@@ -8,6 +8,7 @@ pulls and constraints        `Measurement`                            `pulls.pul
 profile likelihood           `Scan`, `Interval`                       `profile.profile_figure`
 data and rates by channel    `RatesRecord` (HistFactory)              `rates.rates_figure`
 published measurements       `MeasuredValue`, `Measurement`           `measurements.measurements_figure`
+events and fitted density    `Spectrum` (parametric)                  `density.density_figure`
 ==========================  =======================================  ===============================
 
 Every function returns a `matplotlib.figure.Figure` that is tied to no window and no global state;
@@ -24,8 +25,10 @@ from matplotlib.figure import Figure
 from infer.inference.profiles import Interval, Scan
 from infer.likelihoods.gaussian.summary import MeasuredValue
 from infer.likelihoods.histfactory.rates import RatesRecord
+from infer.likelihoods.parametric.spectrum import Spectrum
 from infer.measurement import Measurement
 from infer.plots.budget import budget_figure
+from infer.plots.density import density_figure
 from infer.plots.measurements import measurements_figure
 from infer.plots.profile import profile_figure
 from infer.plots.pulls import pulls_figure, pulls_of
@@ -34,6 +37,7 @@ from infer.plots.style import FORMATS, file_names, save_figure
 
 __all__ = [
     "budget_figure",
+    "density_figure",
     "measurements_figure",
     "profile_figure",
     "pulls_figure",
@@ -56,6 +60,7 @@ def save_measurement_figures(
     rates: RatesRecord | None = None,
     measured: Sequence[MeasuredValue] = (),
     combinations: Mapping[str, Measurement] | None = None,
+    spectra: Sequence[Spectrum] = (),
     formats: Sequence[str] = FORMATS,
 ) -> list[Path]:
     """Store every figure that a measurement has; equal records make equal bytes.
@@ -68,6 +73,7 @@ def save_measurement_figures(
         rates: Rates of a HistFactory model before and after the fit: a figure per channel.
         measured: Published measurements that went into the measurement.
         combinations: Their partial combinations by name.
+        spectra: Events and fitted densities of parametric likelihoods: a figure each.
         formats: File formats that matplotlib knows, by suffix.
 
     Returns:
@@ -76,7 +82,7 @@ def save_measurement_figures(
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for name, figure in _figures(measurement, scan, intervals, rates, measured, combinations):
+    for name, figure in _figures(measurement, scan, intervals, rates, measured, combinations, spectra):
         written += save_figure(figure, folder, name, formats)
     return written
 
@@ -88,6 +94,7 @@ def _figures(
     rates: RatesRecord | None,
     measured: Sequence[MeasuredValue],
     combinations: Mapping[str, Measurement] | None,
+    spectra: Sequence[Spectrum],
 ) -> Iterator[tuple[str, Figure]]:
     """File name and figure, one after the other, so that one figure at a time is in memory."""
     if measured:
@@ -100,6 +107,8 @@ def _figures(
         colours, stacks = sample_colours(rates), stacks_of(rates)
         for name, stack in zip(file_names(stack.title for stack in stacks), stacks, strict=True):
             yield f"rates_{name}", rates_figure(stack, colours)
+    for name, spectrum in zip(file_names(s.name or "fit" for s in spectra), spectra, strict=True):
+        yield f"density_{name}", density_figure(spectrum)
 
 
 def _pull_figures(measurement: Measurement) -> Iterator[tuple[str, Figure]]:

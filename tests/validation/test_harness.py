@@ -36,6 +36,7 @@ def test_a_process_is_measured_and_its_output_kept(tmp_path: Path) -> None:
     done = python("import sys, time; a = bytearray(80_000_000); time.sleep(0.1); print('out'); sys.exit(3)", tmp_path)
     assert (done.stdout, done.code, done.timed_out) == ("out\n", 3, False)
     assert done.seconds > 0.1
+    assert 0.0 < done.cpu_seconds < 30.0
     assert 80.0 < done.peak_rss_mb < 300.0
 
 
@@ -114,8 +115,9 @@ def test_a_report_is_judged_by_pyhf(likelihoods: Path) -> None:
 
 def test_a_cold_start_without_a_fit_says_why() -> None:
     """The table keeps its rows, with dashes."""
-    page = cold_start.markdown(cold_start.ColdStart(0.02, 1.0, "name", None, None, None, None, "not installed"))
-    assert "| `import infer` | 1 s |" in page
+    blank, importing = cold_start.Duration(0.02, 0.01), cold_start.Duration(1.0, 0.9)
+    page = cold_start.markdown(cold_start.ColdStart(blank, importing, "name", note="not installed"))
+    assert "| `import infer` | 1 s | 900 ms |" in page
     assert page.endswith("not installed")
 
 

@@ -22,6 +22,8 @@ class Completed:
     stderr: str
     seconds: float
     """Wall clock from start to exit, the interpreter's own start included."""
+    cpu_seconds: float
+    """Processor time of the process, the system's on its behalf included."""
     peak_rss_mb: float
     """Largest resident memory of this process."""
     code: int
@@ -80,7 +82,8 @@ def run(
         err.seek(0)
         code = os.waitstatus_to_exitcode(status)
         process.returncode = code  # already waited for: Popen must not do it again
-        return Completed(out.read(), err.read(), seconds, usage.ru_maxrss / 1024.0, code, timed_out)
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        return Completed(out.read(), err.read(), seconds, cpu_seconds, usage.ru_maxrss / 1024.0, code, timed_out)
 
 
 def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[int, resource.struct_rusage, bool]:

@@ -199,7 +199,7 @@ class HistFactory(Likelihood):
         w = 1.0 - ratio
 
         slopes = self._row_slopes(rates.norm, extended, n_scalar)  # G: (C, S, A)
-        template_slope = g.shift_odd + g.shift_even * rates.even.first  # K: (B, S, A)
+        template_slope = g.shift_odd + g.shift_even * rates.even.first[None, None, :]  # K: (B, S, A)
         shifted = rates.scale[..., None] * template_slope
         d_scalar = entries[..., None] * slopes[g.channel_of_bin] + shifted
         gamma = extended[g.gamma_at]
@@ -302,7 +302,7 @@ class HistFactory(Likelihood):
             return hessian
         pairs = jnp.einsum("bsq,bst,bs->bqt", g.gamma_on, g.gamma_on, entries)
         pairs = pairs * weight[:, :, None] / gamma[:, None, :]
-        pairs = pairs * (1.0 - jnp.eye(gamma.shape[1]))
+        pairs = pairs * (1.0 - jnp.eye(gamma.shape[1]))[None, :, :]
         extra = jnp.zeros((size + 1, size + 1))
         extra = extra.at[g.gamma_at[:, :, None], g.gamma_at[:, None, :]].add(pairs)
         return hessian + extra[:size, :size]

@@ -17,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Array, Float
 
+from infer.constraints import Curvature
 from infer.errors import ParameterError
 from infer.numerics.densities import Density
 from infer.parameters import Parameters
-from infer.typing import Matrix, Vector
+from infer.typing import Matrix, Scalar, Vector
 
 Values = Float[Array, " n"]
+FloatArray = npt.NDArray[np.float64]
 Probe: TypeAlias = Callable[[Density], Values]
 """What is asked of a component's density: probabilities of bins, or densities at events."""
 
@@ -142,40 +144,47 @@ class Mixture(eqx.Module):
         """Where any component's density has a kink."""
         return jnp.concatenate([c.shape(c.arguments(theta)[1:]).kinks() for c in self.components])
 
-    def derivatives(self, theta: Vector, probe: Probe, weights: Values) -> tuple[Vector, Matrix]:
-        """Gradient and Hessian of ``sum_k N_k - sum_i w_i log r_i``; see the module's docstring."""
-        rates = self.rates(theta, probe)
+    def curvature(self, theta: Vector, probe: Probe, weights: Values) -> Curvature:
+        """Value, gradient and Hessian of ``sum_k N_k - sum_i w_i log r_i``."""
+        arguments = [c.arguments(theta) for c in self.components]
+        probed = [_linearised(c, v[1:], probe) for c, v in zip(self.components, arguments, strict=True)]
+        rates = sum((v[0] * p for v, (p, _) in zip(arguments, probed, strict=True)), jnp.zeros_like(weights))
         used = (weights != 0.0) & (rates > 0.0)
         safe = jnp.where(used, rates, 1.0)
         u = jnp.where(used, weights / safe, 0.0)
-        size = theta.shape[0]
-        gradient, hessian = jnp.zeros(size), jnp.zeros((size, size))
-        slopes = jnp.zeros((rates.shape[0], size))
-        for component in self.components:
+        gradient, hessian = jnp.zeros_like(theta), jnp.zeros((theta.shape[0], theta.shape[0]))
+        slopes = jnp.zeros((weights.shape[0], theta.shape[0]))
+        for component, v, (p, jacobian) in zip(self.components, arguments, probed, strict=True):
             to_theta = jax.jacfwd(component.arguments)(theta)
-            value, jacobian, g, h = _in_arguments(component, component.arguments(theta), probe, u)
-            slopes += value[:, None] * to_theta[:1] + jacobian @ to_theta[1:]
+            slopes += p[:, None] * to_theta[:1] + v[0] * jacobian @ to_theta[1:]
+            g = jnp.concatenate([(1.0 - u @ p)[None], -v[0] * (u @ jacobian)])
             gradient += g @ to_theta
+            h = _second(component, v, probe, u, -(u @ jacobian))
             hessian += to_theta.T @ h @ to_theta + _bend(component, theta, g)
         hessian += slopes.T @ (slopes * (u / safe)[:, None])
-        return gradient, hessian
+        total = sum((v[0] for v in arguments), jnp.zeros(()))
+        return Curvature(total - weighted_logs(rates, weights), gradient, hessian)
 
 
-def _in_arguments(
-    component: Compiled, v: Float[Array, " a"], probe: Probe, u: Values
-) -> tuple[Values, Float[Array, "n b"], Float[Array, " a"], Float[Array, "a a"]]:
-    """Probed density p, N dp/da, and derivatives of ``N - sum_i u_i N p_i(a)`` in v = (N, a)."""
+def weighted_logs(rates: Values, weights: Values) -> Scalar:
+    """``sum w log r``, where a weight of zero silences any rate and a rate <= 0 gives -inf."""
+    positive = rates > 0.0
+    logs = jnp.where(positive, jnp.log(jnp.where(positive, rates, 1.0)), -jnp.inf)
+    return jnp.sum(jnp.where(weights == 0.0, 0.0, weights * jnp.where(weights == 0.0, 0.0, logs)))
 
-    def probed(a: Float[Array, " b"]) -> Values:
-        return probe(component.shape(a))
 
-    n, a = v[0], v[1:]
-    p, slope = probed(a), jax.jacfwd(probed)(a)
-    mixed = -(u @ slope)
-    gradient = jnp.concatenate([(1.0 - u @ p)[None], n * mixed])
-    inner = -n * jax.hessian(lambda b: u @ probed(b))(a)
-    hessian = jnp.block([[jnp.zeros((1, 1)), mixed[None, :]], [mixed[:, None], inner]])
-    return p, n * slope, gradient, hessian
+def _linearised(component: Compiled, a: Float[Array, " b"], probe: Probe) -> tuple[Values, Float[Array, "n b"]]:
+    """Probed density p with shape (N,) and dp/da with shape (N, B)."""
+    p, push = jax.linearize(lambda b: probe(component.shape(b)), a)
+    return p, jax.vmap(push, out_axes=1)(jnp.eye(a.shape[0]))
+
+
+def _second(
+    component: Compiled, v: Float[Array, " a"], probe: Probe, u: Values, mixed: Float[Array, " b"]
+) -> Float[Array, "a a"]:
+    """Second derivatives of ``N - sum_i u_i N p_i(a)`` in v = (N, a), those with N being ``mixed``."""
+    inner = -v[0] * jax.hessian(lambda b: u @ probe(component.shape(b)))(v[1:])
+    return jnp.block([[jnp.zeros((1, 1)), mixed[None, :]], [mixed[:, None], inner]])
 
 
 def _bend(component: Compiled, theta: Vector, g: Float[Array, " a"]) -> Matrix:
@@ -206,7 +215,7 @@ def _compile(parameters: Parameters, component: Component) -> Compiled:
     return Compiled(component.density, tuple(layout), base, shift, scale, constants)
 
 
-def _row(parameters: Parameters, argument: Argument) -> tuple[npt.NDArray[np.float64], ...]:
+def _row(parameters: Parameters, argument: Argument) -> tuple[FloatArray, ...]:
     """Base, shift row and scale row of one argument."""
     base, shift, scale = np.zeros(()), np.zeros(len(parameters)), np.zeros(len(parameters))
     if isinstance(argument.base, str):
@@ -220,17 +229,22 @@ def _row(parameters: Parameters, argument: Argument) -> tuple[npt.NDArray[np.flo
 
 
 def require_resolved(
-    mixture: Mixture, components: Sequence[Component], parameters: Parameters, edges: Values, remedy: str
+    mixture: Mixture, components: Sequence[Component], parameters: Parameters, edges: FloatArray, remedy: str
 ) -> None:
     """Refuse densities whose integral at the start values changes when every interval is halved."""
-    theta = jnp.asarray(parameters.init)
-    halved = jnp.sort(jnp.concatenate([edges, 0.5 * (edges[1:] + edges[:-1])]))
-    for declared, component in zip(components, mixture.components, strict=True):
-        density = component.shape(component.arguments(theta)[1:])
-        coarse, fine = (float(jnp.sum(density.masses(e))) for e in (edges, halved))
+    halved = jnp.asarray(np.sort(np.concatenate([edges, 0.5 * (edges[1:] + edges[:-1])])))
+    integrals = np.asarray(_integrals(mixture, jnp.asarray(parameters.init), (jnp.asarray(edges), halved)))
+    for declared, (coarse, fine) in zip(components, integrals.T.tolist(), strict=True):
         if not (fine > 0.0 and abs(coarse / fine - 1.0) < _RESOLVED):
             raise ParameterError(
                 f"the density of component {declared.name!r} integrates to {coarse:.8g} at the start "
                 f"values, and to {fine:.8g} in intervals half as long, expected one positive number; "
                 f"correct the start values, or use {remedy}."
             )
+
+
+@eqx.filter_jit
+def _integrals(mixture: Mixture, theta: Vector, grids: tuple[Array, ...]) -> Float[Array, "g k"]:
+    """Integral of each component's density, as it is before normalisation, over each of the grids."""
+    densities = [component.shape(component.arguments(theta)[1:]) for component in mixture.components]
+    return jnp.stack([jnp.stack([jnp.sum(d.masses(edges)) for d in densities]) for edges in grids])

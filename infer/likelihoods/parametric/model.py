@@ -16,12 +16,20 @@ from infer.constraints import ConstraintTerms, Curvature
 from infer.data import Data, check_leaves
 from infer.errors import DataError
 from infer.likelihood import Likelihood, constraint_terms
-from infer.likelihoods.parametric.mixture import Component, Mixture, Probe, Values, compiled, require_resolved
+from infer.likelihoods.parametric.mixture import (
+    Component,
+    Mixture,
+    Probe,
+    Values,
+    compiled,
+    require_resolved,
+    weighted_logs,
+)
 from infer.numerics.densities import Density
 from infer.numerics.panels import nodes_and_weights
 from infer.numerics.poisson import sample_poisson
 from infer.parameters import Parameters
-from infer.typing import Key, Scalar, Vector
+from infer.typing import AuxVector, Key, Scalar, Vector
 
 _CELLS = 8192
 """Cells of the table from which toys are drawn; the density is linear within a cell."""
@@ -82,14 +90,15 @@ class Unbinned(Likelihood):
         self.parameters = parameters
         self.constraints = constraint_terms(parameters)
         self.mixture = compiled(parameters, components)
-        self.edges = jnp.asarray(_checked_edges(np.linspace(low, high, panels + 1)))
+        edges = _checked_edges(np.linspace(low, high, panels + 1))
+        require_resolved(self.mixture, components, parameters, edges, "more panels")
+        self.edges = jnp.asarray(edges)
         self.capacity = capacity
-        require_resolved(self.mixture, components, parameters, self.edges, "more panels")
 
     def log_main(self, theta: Vector, main: Events) -> Scalar:
         """``sum_i w_i log r(x_i) - sum_k N_k``; -inf where an event has no intensity."""
         rates = self.mixture.rates(theta, self._at(main.values))
-        return _weighted_logs(rates, main.weights) - jnp.sum(self.mixture.totals(theta))
+        return weighted_logs(rates, main.weights) - jnp.sum(self.mixture.totals(theta))
 
     def expected_main(self, theta: Vector) -> Events:
         """Asimov events: quadrature nodes, with the expected events of their surroundings as weight.
@@ -116,9 +125,7 @@ class Unbinned(Likelihood):
 
     def curvature_main(self, theta: Vector, main: Events) -> Curvature:
         """The closed form of the module's docstring."""
-        value = -self.log_main(theta, main)
-        probe = self._at(main.values)
-        return Curvature(value, *self.mixture.derivatives(theta, probe, main.weights))
+        return self.mixture.curvature(theta, self._at(main.values), main.weights)
 
     def check_main(self, main: Events) -> None:
         """Refuse events of different lengths, outside the range, or with weights that are not finite.
@@ -147,7 +154,7 @@ class Unbinned(Likelihood):
         padded[: observed.size] = observed
         weights = np.where(np.arange(self.capacity) < observed.size, 1.0, 0.0)
         events = Events(jnp.asarray(padded), jnp.asarray(weights))
-        return Data(events, self.constraints.expected(jnp.asarray(self.parameters.init)))
+        return Data(events, _nominal_aux(self))
 
     def _require_inside(self, values: npt.NDArray[np.float64]) -> None:
         low, high = float(self.edges[0]), float(self.edges[-1])
@@ -191,13 +198,14 @@ class Binned(Likelihood):
         self.parameters = parameters
         self.constraints = constraint_terms(parameters)
         self.mixture = compiled(parameters, components)
-        self.edges = jnp.asarray(_checked_edges(np.asarray(edges, dtype=float)))
-        require_resolved(self.mixture, components, parameters, self.edges, "narrower bins")
+        checked = _checked_edges(np.asarray(edges, dtype=float))
+        require_resolved(self.mixture, components, parameters, checked, "narrower bins")
+        self.edges = jnp.asarray(checked)
 
     def log_main(self, theta: Vector, main: Values) -> Scalar:
         """Poisson probability of the counts, factorials included; -inf where a bin cannot be filled."""
         rates = self.expected_main(theta)
-        logs = _weighted_logs(rates, main) - jnp.sum(gammaln(main + 1.0))
+        logs = weighted_logs(rates, main) - jnp.sum(gammaln(main + 1.0))
         return logs - jnp.sum(self.mixture.totals(theta))
 
     def expected_main(self, theta: Vector) -> Values:
@@ -210,8 +218,8 @@ class Binned(Likelihood):
 
     def curvature_main(self, theta: Vector, main: Values) -> Curvature:
         """The closed form of the module's docstring."""
-        value = -self.log_main(theta, main)
-        return Curvature(value, *self.mixture.derivatives(theta, self._probe, main))
+        part = self.mixture.curvature(theta, self._probe, main)
+        return Curvature(part.value + jnp.sum(gammaln(main + 1.0)), part.gradient, part.hessian)
 
     def data(self, values: npt.ArrayLike) -> Data:
         """Observed data: counts of values by bin, auxiliary data at the start values.
@@ -219,8 +227,7 @@ class Binned(Likelihood):
         The last bin has both its edges; values outside all bins are left out.
         """
         counts, _ = np.histogram(np.asarray(values, dtype=float), np.asarray(self.edges))
-        aux = self.constraints.expected(jnp.asarray(self.parameters.init))
-        return Data(jnp.asarray(counts, dtype=float), aux)
+        return Data(jnp.asarray(counts, dtype=float), _nominal_aux(self))
 
     def _probe(self, density: Density) -> Values:
         masses = density.masses(self.edges)
@@ -232,11 +239,9 @@ def room_for(events: float) -> int:
     return int(np.ceil(events + 10.0 * np.sqrt(events) + 20.0))
 
 
-def _weighted_logs(rates: Values, weights: Values) -> Scalar:
-    """``sum w log r``, where a weight of zero silences any rate and a rate <= 0 gives -inf."""
-    positive = rates > 0.0
-    logs = jnp.where(positive, jnp.log(jnp.where(positive, rates, 1.0)), -jnp.inf)
-    return jnp.sum(jnp.where(weights == 0.0, 0.0, weights * jnp.where(weights == 0.0, 0.0, logs)))
+def _nominal_aux(likelihood: Likelihood) -> AuxVector:
+    """The auxiliary data that the start values predict."""
+    return eqx.filter_jit(likelihood.constraints.expected)(jnp.asarray(likelihood.parameters.init))
 
 
 def _draw(key: Key, x: Values, rates: Values, size: int) -> Float[Array, " size"]:
