@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import typing
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -31,6 +32,8 @@ nb_execution_cache_path = "../.cache/notebooks"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_merge_streams = True
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 # ------------------------------------------------------------------------------------------- reference
 EXTRAS = ("arviz", "awkward", "boost_histogram", "dask_jobqueue", "distributed", "hist", "laplace", "nflows")

@@ -79,12 +79,18 @@ def test_information_of_two_counts_in_closed_form() -> None:
     np.testing.assert_allclose(likelihood.information_main(jnp.array([mu, b])), expected, rtol=1e-13)
 
 
+@eqx.filter_jit
+def _toys(likelihood: Likelihood, theta: jax.Array, keys: jax.Array) -> Data:
+    """Toys along the first axis."""
+    return jax.vmap(likelihood.sample, in_axes=(None, 0))(theta, keys)
+
+
 @pytest.mark.parametrize("build", [cases.bins, cases.half, cases.nested])
 def test_a_batch_of_toys_is_the_toys_one_by_one(build: Callable[[], cases.Built]) -> None:
     """Mapping over keys gives each key the toy that it gives alone; equal keys give equal toys."""
     likelihood, _, theta = build()
     keys = jax.random.split(jax.random.key(1), 3)
-    batch = eqx.filter_jit(jax.vmap(likelihood.sample, in_axes=(None, 0)))(theta, keys)
+    batch = _toys(likelihood, theta, keys)
     for i in range(3):
         alone = eqx.filter_jit(likelihood.sample)(theta, keys[i])
         for got, expected in zip(jax.tree.leaves(batch), jax.tree.leaves(alone), strict=True):
@@ -96,15 +102,15 @@ def test_a_batch_of_toys_is_the_toys_one_by_one(build: Callable[[], cases.Built]
 
 def test_product_adds_and_shares_by_name() -> None:
     """The union of parameters, main terms added, the shared constraint once: written out."""
-    (first, first_data, _), (second, second_data, _) = cases.bins(), cases.other_bins()
+    (first, first_data, _), (second, second_data, _) = cases.bins(), cases.shape_measurement()
     both = Product(signal=first, control=second)
-    assert both.parameters.names == ("mu", "alpha", "gamma", "kappa", "mu2", "gamma2", "kappa2")
-    assert both.constraints.size == 5
-    theta = jnp.array([1.3, -0.7, 1.1, 0.95, -0.6, 1.02, 0.98])
+    assert both.parameters.names == ("mu", "alpha", "gamma", "kappa", "r")
+    assert both.constraints.size == 3
+    theta = jnp.array([1.3, -0.7, 1.1, 0.95, -0.6])
     data = both.data(signal=first_data, control=second_data)
-    np.testing.assert_array_equal(data.aux, [0.3, 28.0, 0.93, 390.0, 1.01])
+    np.testing.assert_array_equal(data.aux, [0.3, 28.0, 0.93])
     left = value(first, theta[:4], first_data)
-    right = value(second, theta[jnp.array([4, 1, 5, 6])], second_data)
+    right = value(second, theta[jnp.array([4, 1])], second_data)
     shared = -0.5 * (0.3 + 0.7) ** 2 - 0.5 * np.log(2.0 * np.pi)
     assert value(both, theta, data) == pytest.approx(left + right - shared, rel=1e-13)
 
@@ -154,7 +160,7 @@ def test_components_are_found_behind_wrappers() -> None:
     """Freezing or renaming a combination leaves it one; other likelihoods have no components."""
     likelihood, _, _ = cases.product()
     assert components_of(likelihood) == ("signal", "control")
-    assert components_of(Renamed(Fixed(likelihood, {"mu": 1.0}), {"mu": "r"})) == ("signal", "control")
+    assert components_of(Renamed(Fixed(likelihood, {"mu": 1.0}), {"mu": "strength"})) == ("signal", "control")
     assert components_of(cases.bins()[0]) == ()
 
 
@@ -307,9 +313,9 @@ def test_evaluation_refuses_vectors_of_another_length() -> None:
     likelihood, data, theta = cases.product()
     for use in (likelihood.logpdf, likelihood.curvature, eqx.filter_jit(likelihood.logpdf)):
         for wrong in (theta[:-1], jnp.append(theta, 0.0)):
-            with pytest.raises(ParameterError, match=r"expected a parameter vector with shape \(7,\)"):
+            with pytest.raises(ParameterError, match=r"expected a parameter vector with shape \(5,\)"):
                 use(wrong, data)
-        with pytest.raises(DataError, match="expected 5 auxiliary data"):
+        with pytest.raises(DataError, match="expected 3 auxiliary data"):
             use(theta, Data(data.main, data.aux[:-1]))
     for use in (likelihood.expected, likelihood.information_main):
         with pytest.raises(ParameterError, match="expected a parameter vector"):

@@ -7,10 +7,11 @@ own name, never mixed:
 ``observables`` (`from_observables`)
     Every independent source of randomness contributes its own variance.  The main data contribute
     H^-1 V H^-1, with V the variance of their score (``information_main``): **stat**.  Auxiliary
-    datum a contributes (d poi / d a)^2 Var(a): the **syst** source whose parameter it measures.
-    The parts add up in quadrature, in any order (arXiv:2307.04007, section 3).  Since observed and
-    expected information differ in one data set, the parts are quoted as shares of the total that is
-    printed, and the ratio of sandwich to inverse Hessian goes into the certificate.
+    datum a contributes (d poi / d a)^2 Var(a): the **syst** source whose parameter it measures;
+    correlated data are taken apart by the symmetric root of their correlation.  The parts add up in
+    quadrature, in any order (arXiv:2307.04007, section 3).  Since observed and expected information
+    differ in one data set, the parts are quoted as shares of the total that is printed, and the
+    ratio of sandwich to inverse Hessian goes into the certificate.
 ``conditional`` (`from_conditional`)
     A group's parameters are frozen at the best fit; the quadrature difference is its part.  stat is
     what remains with every constrained parameter frozen.  What most papers quote; groups do not add
@@ -195,9 +196,24 @@ def _variances(
     row = restricted_inverse(hessian, inactive)[at]
     stat = row @ likelihood.information_main(theta) @ row
     response = -row @ likelihood.constraints.score_derivative(theta)
-    # Correlated data share their cross term evenly, so that the parts add up in any order.
-    aux = response * (likelihood.constraints.aux_covariance(theta) @ response)
+    aux = (response @ _sources(likelihood.constraints.aux_covariance(theta))) ** 2
     return stat, aux, row[at]
+
+
+def _sources(covariance: Float[Array, "a a"]) -> Float[Array, "a a"]:
+    """Independent sources of the auxiliary data, one per column, each as close as can be to its datum.
+
+    With D the widths and R the correlation, covariance = D R D = M M' for M = D R^(1/2), the
+    symmetric root: D itself where data are independent, and the same whatever their order.
+    Source: Loewdin, J. Chem. Phys. 18 (1950) 365.
+    """
+    if covariance.shape[0] == 0:
+        return covariance
+    width = jnp.sqrt(jnp.diagonal(covariance))
+    unit = jnp.where(width > 0.0, width, 1.0)
+    values, vectors = jnp.linalg.eigh(covariance / jnp.outer(unit, unit))
+    root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :]) @ vectors.T
+    return width[:, None] * root
 
 
 def from_conditional(setting: Setting) -> Budget:
@@ -233,26 +249,32 @@ def from_shifts(setting: Setting, data: Data, settings: Settings) -> Budget:
     """``shifted``: each auxiliary datum moved by one standard deviation both ways, and a refit."""
     linear = from_observables(setting)
     constraints, theta = setting.likelihood.constraints, setting.theta
-    directions = np.linalg.cholesky(np.asarray(constraints.aux_covariance(theta))).T
-    directions = directions[np.any(_responds(setting)[None, :] & (directions != 0.0), axis=1)]
-    moves = np.concatenate([directions, -directions])
-    aux = jax.vmap(lambda move: constraints.moved(data.aux, move))(jnp.asarray(moves))
-    main = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(moves), *jnp.shape(x))), data.main)
-    minima = _refit(setting, Data(main, aux), settings)
-    moved = _estimates(setting, minima) - setting.fitted.values[setting.at]
+    sources = np.asarray(_sources(constraints.aux_covariance(theta)))
+    size = np.max(np.abs(sources), axis=0, initial=0.0)
+    felt = np.any(np.abs(sources[_responds(setting)]) > 1e-12 * size, axis=0)
+    moves = np.concatenate([sources.T[felt], -sources.T[felt]])
+    moved = _moved(setting, data, moves, settings) if len(moves) else np.zeros(0)
     ok = np.isfinite(moved)
     up, down = np.split(np.where(ok, moved, 0.0), 2)
     above = np.maximum(np.maximum(up, down), 0.0)
     below = np.maximum(np.maximum(-up, -down), 0.0)
     groups = {}
     for group in setting.names:
-        mine = np.argmax(np.abs(directions), axis=1)
-        mask = setting.members(group)[mine] if len(mine) else np.zeros(0, dtype=bool)
+        mask = setting.members(group)[felt]
         groups[group] = _pair([np.sqrt(np.sum(x[mask] ** 2)) for x in (below, above)])
     syst = np.sqrt(np.sum(np.asarray(list(groups.values())).reshape(-1, 2) ** 2, axis=0))
     total = _pair(np.hypot(np.asarray(linear.stat), syst))
     failed = int(np.sum(~ok))
     return Budget(setting.name, "shifted", linear.stat, groups, total, linear.sandwich_ratio, failed)
+
+
+def _moved(setting: Setting, data: Data, moves: FloatArray, settings: Settings) -> FloatArray:
+    """How far each move of the auxiliary data, with shape (M, A), takes the best fit; NaN without a certificate."""
+    constraints = setting.likelihood.constraints
+    aux = jax.vmap(lambda move: constraints.moved(data.aux, move))(jnp.asarray(moves))
+    main = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(moves), *jnp.shape(x))), data.main)
+    minima = _refit(setting, Data(main, aux), settings)
+    return _estimates(setting, minima) - setting.fitted.values[setting.at]
 
 
 def _responds(setting: Setting) -> npt.NDArray[np.bool_]:
@@ -268,9 +290,8 @@ def from_bootstrap(setting: Setting, key: Key, n_toys: int, settings: Settings) 
     sources |= {g: (False, setting.members(g)) for g in setting.names}
     everything = np.ones(len(setting.group_of), dtype=bool)
     spreads, failed = {}, 0
-    for i, (source, (main, aux)) in enumerate({**sources, "total": (True, everything)}.items()):
+    for source, (main, aux) in {**sources, "total": (True, everything)}.items():
         # One key for all sources: toy i is the same fluctuation, seen through one source each.
-        del i
         toys = _toys(setting.likelihood, setting.theta, key, n_toys, main, jnp.asarray(aux))
         estimates = _estimates(setting, _refit(setting, toys, settings))
         good = estimates[np.isfinite(estimates)]

@@ -335,12 +335,16 @@ def _factor(
     """Cholesky factor of the damped Hessian, the damping it took, and whether it took none."""
     matrix = _restricted(hessian, inactive)
     diagonal = jnp.abs(jnp.diagonal(matrix))
+    # A parameter along which -log L bends down by itself is turned around before all are damped:
+    # otherwise it alone would ask for lambda > 1, and slow down all the others.
+    turn = 2.0 * jnp.maximum(-jnp.diagonal(matrix), 0.0)
     # Where -log L is straight, as for a count of zero, the gradient sets the scale of the damping.
     least = jnp.maximum(jnp.maximum(jnp.max(diagonal), jnp.abs(slope)), 1e-200)
     diagonal = jnp.maximum(diagonal, 1e-8 * least)
 
     def factorise(damping: Scalar) -> Float[Array, "p p"]:
-        return jnp.linalg.cholesky(matrix + jnp.diag(damping * diagonal))
+        shift = damping * diagonal + jnp.where(damping > 0.0, turn, 0.0)
+        return jnp.linalg.cholesky(matrix + jnp.diag(shift))
 
     def failed(carry: tuple[Float[Array, "p p"], Scalar]) -> Bool[Array, ""]:
         factor, damping = carry

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from infer.inference.profiles import Interval, Scan
@@ -103,12 +104,14 @@ def _figures(
     yield from _pull_figures(measurement)
     if scan is not None:
         yield "profile", profile_figure(scan, intervals=intervals)
+    remark = "; ".join(measurement.certificate.objections)
     if rates is not None:
         colours, stacks = sample_colours(rates), stacks_of(rates)
         for name, stack in zip(file_names(stack.title for stack in stacks), stacks, strict=True):
-            yield f"rates_{name}", rates_figure(stack, colours)
-    for name, spectrum in zip(file_names(s.name or "fit" for s in spectra), spectra, strict=True):
-        yield f"density_{name}", density_figure(spectrum)
+            yield f"rates_{name}", rates_figure(stack, colours, remark=remark)
+    finite = [s for s in spectra if np.all(np.isfinite([s.total, s.total_uncertainty]))]
+    for name, spectrum in zip(file_names(s.name or "fit" for s in finite), finite, strict=True):
+        yield f"density_{name}", density_figure(spectrum, remark=remark)
 
 
 def _pull_figures(measurement: Measurement) -> Iterator[tuple[str, Figure]]:

@@ -22,6 +22,7 @@ from infer.plots.style import (
     new_figure,
     plain,
     with_unit,
+    write_remark,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -33,8 +34,13 @@ _FARTHEST = 7.0
 
 
 @hep_style()
-def density_figure(spectrum: Spectrum) -> Figure:
-    """Draw events with the fitted curve, its uncertainty and its components, and the pulls below."""
+def density_figure(spectrum: Spectrum, *, remark: str = "") -> Figure:
+    """Draw events with the fitted curve, its uncertainty and its components, and the pulls below.
+
+    Args:
+        spectrum: Of a parametric likelihood.
+        remark: What a reader has to know, in red: why the fit is not trustworthy, say.
+    """
     figure = new_figure(5.4, 4.6)
     main, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     width, words = _scale(spectrum)
@@ -46,6 +52,7 @@ def density_figure(spectrum: Spectrum) -> Figure:
     below.set_xlabel(with_unit(label(spectrum.observable or "observable"), spectrum.unit))
     if spectrum.name:
         figure.suptitle(label(spectrum.name, 60), x=0.01, ha="left", fontsize=10, fontweight="bold")
+    write_remark(figure, remark)
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from infer.likelihoods.histfactory.rates import ChannelRates, RatesRecord
 from infer.numerics.garwood import poisson_interval
-from infer.plots.style import GREY, INK, PAGE, PALETTE, RED, elide, hep_style, label, new_figure, no_ticks
+from infer.plots.style import GREY, INK, PAGE, PALETTE, RED, elide, hep_style, label, new_figure, no_ticks, write_remark
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -50,8 +50,12 @@ class Stack:
 
 
 def stacks_of(record: RatesRecord) -> list[Stack]:
-    """What to draw: a stack per channel, and one for the single-bin channels where there are many."""
-    pairs = list(zip(record.prefit, record.postfit, strict=True))
+    """What to draw: a stack per channel, and one for the single-bin channels where there are many.
+
+    Channels whose rates are not finite, after a fit that went astray, are left out.
+    """
+    every = zip(record.prefit, record.postfit, strict=True)
+    pairs = [pair for pair in every if all(np.all(np.isfinite([r.total, r.total_uncertainty])) for r in pair)]
     single = [pair for pair in pairs if len(pair[0].total) == 1]
     if len(single) <= MAX_SINGLES:
         single = []
@@ -97,12 +101,13 @@ def sample_colours(record: RatesRecord) -> dict[str, str]:
 
 
 @hep_style()
-def rates_figure(stack: Stack, colours: Mapping[str, str]) -> Figure:
+def rates_figure(stack: Stack, colours: Mapping[str, str], *, remark: str = "") -> Figure:
     """Draw data against pre-fit and post-fit rates, each with the ratio of data to model below.
 
     Args:
         stack: Out of `stacks_of`.
         colours: Out of `sample_colours`.
+        remark: What a reader has to know, in red: why the fit is not trustworthy, say.
     """
     sides = (("pre-fit", stack.prefit), ("post-fit", stack.postfit))
     wide = stack.bins is not None
@@ -120,6 +125,7 @@ def rates_figure(stack: Stack, colours: Mapping[str, str]) -> Figure:
         main.set_ylabel("Events" if wide else "Events per bin")
     _label_bins(stack, grid, wide)
     figure.suptitle(label(stack.title, 60), x=0.01, ha="left", fontsize=10, fontweight="bold")
+    write_remark(figure, remark)
     _write_legend(figure, stack, colours)
     return figure
 

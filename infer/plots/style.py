@@ -31,8 +31,8 @@ from matplotlib.ticker import NullLocator
 from infer.numerics.rounding import MAX_DIGITS, MINUS, Layout, leading_exponent, power_of_ten
 from infer.statement import Uncertainty
 
-COLUMN, PAGE = 4.2, 7.2
-"""Widths in inches: a figure of one column of a journal, and of the page."""
+PAGE = 7.2
+"""Width in inches of the page of a journal."""
 
 PALETTE = (
     "#3f90da",
@@ -185,6 +185,14 @@ def with_unit(text: str, unit: str, layout: Layout | None = None) -> str:
 def headline(figure: Figure, text: str) -> None:
     """Write the headline of a figure of the width of a page: most often the one line."""
     figure.suptitle("\n".join(map(plain, textwrap.wrap(text, 84))), x=0.01, ha="left", fontsize=11)
+
+
+def write_remark(figure: Figure, remark: str) -> None:
+    """Write a remark in red at the foot of a figure, where there is one."""
+    if remark:
+        width = int(15 * figure.get_figwidth())
+        lines = textwrap.wrap(remark, width)
+        figure.supxlabel("\n".join(map(plain, lines)), x=0.01, ha="left", fontsize=8, color=RED)
 
 
 def message_figure(title: str, text: str) -> Figure:

@@ -338,7 +338,7 @@ def test_failures_stay_in_their_place() -> None:
     data = jax.vmap(without_aux)(jnp.asarray([[12.0, 6.0]] * 4))
     found = minimize_batch(Surface(counts), data, region, solver=Newton())
     assert found.status.tolist() == [CONVERGED, BAD_START, CONVERGED, BAD_START]
-    np.testing.assert_allclose(found.theta[[0, 2]], [[9.0, 3.0]] * 2, atol=1e-5)
+    np.testing.assert_allclose(found.theta[[0, 2]], [[9.0, 3.0]] * 2, atol=1e-3)
 
 
 def test_batch_runs_out_of_steps_one_by_one() -> None:

@@ -27,7 +27,7 @@ PARAMETERS = Parameters(
 )
 COMPONENTS = [
     Component("peak", "n", Gaussian, {"mean": "mean", "sigma": "sigma"}),
-    Component("slope", "b", Exponential, {"slope": -0.2}),
+    Component("slope", "b", Exponential, {"slope": -0.2}, {"origin": 0.0}),
 ]
 EVENTS = np.array([-3.9, 0.5, 0.9, 1.0, 1.1, 1.4, 5.0])
 

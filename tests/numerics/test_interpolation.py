@@ -45,15 +45,9 @@ def factor(code: MultiplicativeCode, lo: float, hi: float) -> Curve:
     """The factor of a multiplicative code, with its derivatives."""
 
     def curve(alpha: FloatArray) -> Derivatives:
-        ones = np.ones(np.shape(alpha))
-        coefficients = sextic_coefficients(lo * ones, hi * ones)
-        return multiplicative(
-            code,
-            jnp.asarray(alpha),
-            jnp.asarray(np.log(lo) * ones),
-            jnp.asarray(np.log(hi) * ones),
-            jnp.asarray(coefficients),
-        )
+        low, high = (np.full(np.shape(alpha), side) for side in (lo, hi))
+        coefficients = jnp.asarray(sextic_coefficients(low, high))
+        return multiplicative(code, jnp.asarray(alpha), jnp.log(low), jnp.log(high), coefficients)
 
     return curve
 
@@ -73,13 +67,17 @@ def test_additive_codes_equal_those_of_pyhf(code: AdditiveCode, name: int | str)
     )
 
 
-def test_code2_equals_that_of_pyhf_up_to_its_jump() -> None:
-    """Inside, code 2 is pyhf's; outside, pyhf leaves out the shift at the edge (B15): the two differ by that number."""
+def test_code2_equals_that_of_pyhf_up_to_its_jumps() -> None:
+    """Inside, code 2 is pyhf's; outside, pyhf's jumps (B15), by a + b above +1 and by a below -1.
+
+    With shift a alpha^2 + b alpha inside, pyhf 0.7.6 has (b + 2a)(alpha - 1) above, without the a + b
+    at the edge, and (b - 2a) alpha below, where a - b + (b - 2a)(alpha + 1) is meant.
+    """
     ours, theirs = shift("code2"), (LO, NOMINAL, HI)
     np.testing.assert_allclose(ours(INSIDE).value, pyhf_numbers(2, theirs, INSIDE), rtol=1e-12, atol=1e-12)
-    left_out = np.where(OUTSIDE > 0.0, HI - NOMINAL, LO - NOMINAL)
+    jump = np.where(OUTSIDE > 0.0, HI - NOMINAL, NOMINAL - 0.5 * (HI + LO))
     difference = np.asarray(ours(OUTSIDE).value) - pyhf_numbers(2, theirs, OUTSIDE)
-    np.testing.assert_allclose(difference, left_out, rtol=1e-12)
+    np.testing.assert_allclose(difference, jump, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("lo", "hi"), FACTORS)

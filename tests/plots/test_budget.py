@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,9 +78,9 @@ def test_figure_shows_the_rows(made: Make, tidy: Callable[[Figure], None]) -> No
     tidy(figure)
 
 
-def test_real_measurement(search: object, tidy: Callable[[Figure], None]) -> None:
+def test_real_measurement(search: Any, tidy: Callable[[Figure], None]) -> None:
     """Every group of a fit has its row, and nothing is cut off."""
-    measurement: Measurement = search.measurement  # type: ignore[attr-defined]  # fixture of conftest
+    measurement: Measurement = search.measurement
     figure = budget_figure(measurement)
     names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
     assert set(names) == {"stat", "syst", "total", *measurement.groups}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.collections import FillBetweenPolyCollection
@@ -77,7 +79,7 @@ def test_pulls_of_bins(tidy: Tidy) -> None:
     tidy(figure)
 
 
-def test_files(made: Callable[..., object], tmp_path: object) -> None:
+def test_files(made: Callable[..., Any], tmp_path: Path) -> None:
     """One for each spectrum, called after its component."""
     both = [SPECTRUM, replace(SPECTRUM, name="cms/mumu")]
     paths = save_measurement_figures(tmp_path, measurement=made(n_nuisances=0), spectra=both, formats=("png",))

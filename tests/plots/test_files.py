@@ -5,11 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from infer.likelihoods.histfactory.rates import RatesRecord
 from infer.measurement import Measurement
@@ -30,25 +34,25 @@ print("matplotlib.pyplot" in sys.modules)
 """
 
 
-def test_all_figures_of_a_search(search: object, tmp_path: Path) -> None:
+def test_all_figures_of_a_search(search: Any, tmp_path: Path) -> None:
     """Budget, pulls, profile and a figure per channel, each in both formats, in a new folder."""
-    s: object = search
+    s = search
     paths = save_measurement_figures(
         tmp_path / "new" / "folder",
-        measurement=s.measurement,  # type: ignore[attr-defined]  # fixture of conftest
-        scan=s.scan,  # type: ignore[attr-defined]
-        intervals=s.intervals,  # type: ignore[attr-defined]
-        rates=s.rates,  # type: ignore[attr-defined]
+        measurement=s.measurement,
+        scan=s.scan,
+        intervals=s.intervals,
+        rates=s.rates,
     )
     stems = ["budget", "pulls", "profile", "rates_CR_ttbar", "rates_CR_zjets", "rates_SR"]
     assert [path.name for path in paths] == [f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")]
     assert all(path.read_bytes()[:4] == (b"\x89PNG" if path.suffix == ".png" else b"%PDF") for path in paths)
 
 
-def test_all_figures_of_a_combination(masses: object, tmp_path: Path) -> None:
+def test_all_figures_of_a_combination(masses: Any, tmp_path: Path) -> None:
     """The measurements come first."""
-    m: Measurement = masses.measurement  # type: ignore[attr-defined]  # fixture of conftest
-    measured = masses.measured  # type: ignore[attr-defined]
+    m: Measurement = masses.measurement
+    measured = masses.measured
     paths = save_measurement_figures(tmp_path, measurement=m, measured=measured, formats=("pdf",))
     assert [path.name for path in paths] == ["measurements.pdf", "budget.pdf", "pulls.pdf"]
 
@@ -66,6 +70,19 @@ def test_no_channels(made: Make, tmp_path: Path) -> None:
     """A record without channels, of a likelihood of another kind, adds no figure."""
     paths = save_measurement_figures(tmp_path, measurement=made(), rates=RatesRecord((), ()), formats=("png",))
     assert [path.stem for path in paths] == ["budget", "pulls"]
+
+
+def test_failed_fits_are_marked(made: Make, search: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rates of a fit without certificate say so in red, and those that are not finite are left out."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr("infer.plots.save_figure", lambda figure, *_: drawn.append(figure) or [])
+    wild = [replace(c, total=np.full_like(c.total, np.nan)) for c in search.rates.postfit]
+    rates = replace(search.rates, postfit=(wild[0], *search.rates.postfit[1:]))
+    save_measurement_figures(tmp_path, measurement=made(n_nuisances=0, converged=False), rates=rates)
+    budget, *channels = drawn
+    assert len(channels) == 2
+    assert all(figure.get_supxlabel() == "not converged: no progress" for figure in channels)
+    assert "not trustworthy" in " ".join(t.get_text() for t in budget.findobj(Text))
 
 
 def test_equal_records_make_equal_bytes(made: Make, tmp_path: Path) -> None:

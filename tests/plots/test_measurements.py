@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,10 +15,10 @@ from infer.plots.measurements import ValueRow, measurements_figure, value_rows, 
 from infer.statement import Uncertainty
 
 
-def test_figure_of_the_higgs_mass(masses: object, tidy: Callable[[Figure], None]) -> None:
+def test_figure_of_the_higgs_mass(masses: Any, tidy: Callable[[Figure], None]) -> None:
     """Every measurement has a point and two bars, the combination comes last and spans the figure."""
-    m: Measurement = masses.measurement  # type: ignore[attr-defined]  # fixture of conftest
-    measured, parts = masses.measured, masses.combinations  # type: ignore[attr-defined]
+    m: Measurement = masses.measurement
+    measured, parts = masses.measured, masses.combinations
     figure = measurements_figure(m, measured, combinations=parts)
     (axes,) = figure.axes
     names = [t.get_text() for t in axes.get_yticklabels()]
@@ -33,13 +34,13 @@ def test_figure_of_the_higgs_mass(masses: object, tidy: Callable[[Figure], None]
     tidy(figure)
 
 
-def test_untrustworthy_combinations_are_left_out(masses: object, tidy: Callable[[Figure], None]) -> None:
+def test_untrustworthy_combinations_are_left_out(masses: Any, tidy: Callable[[Figure], None]) -> None:
     """Their numbers must not be shown; the measurements themselves are."""
-    m: Measurement = masses.measurement  # type: ignore[attr-defined]  # fixture of conftest
+    m: Measurement = masses.measurement
     failed = replace(m, certificate=replace(m.certificate, converged=False))
-    rows = value_rows(failed, masses.measured, {"bad": failed})  # type: ignore[attr-defined]
+    rows = value_rows(failed, masses.measured, {"bad": failed})
     assert {row.kind for row in rows} == {"measured"}
-    figure = measurements_figure(failed, masses.measured)  # type: ignore[attr-defined]
+    figure = measurements_figure(failed, masses.measured)
     assert not figure.axes[0].patches
     tidy(figure)
     assert measurements_figure(failed, ()).axes

@@ -63,10 +63,10 @@ def test_curve_at_a_bound() -> None:
     np.testing.assert_allclose(hessian_curve(best, "m", x), expected, atol=1e-6)
 
 
-def test_figure_of_a_search(search: object, tidy: Tidy) -> None:
+def test_figure_of_a_search(search: Any, tidy: Tidy) -> None:
     """Points of the scan, levels, ends on the curve, and the hatched bound at zero are there."""
-    record: Scan = search.scan  # type: ignore[attr-defined]  # fixture of conftest
-    (ends,) = search.intervals  # type: ignore[attr-defined]  # fixture of conftest
+    record: Scan = search.scan
+    (ends,) = search.intervals
     figure = profile_figure(record, intervals=[ends])
     (axes,) = figure.axes
     lines = [np.asarray(line.get_xydata()) for line in axes.get_lines()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,9 +91,9 @@ def test_all_of_many_are_legible(made: Make, tidy: Callable[[Figure], None]) -> 
     tidy(figure)
 
 
-def test_real_measurement(search: object, tidy: Callable[[Figure], None]) -> None:
+def test_real_measurement(search: Any, tidy: Callable[[Figure], None]) -> None:
     """The pulls of a fit, all of them."""
-    measurement: Measurement = search.measurement  # type: ignore[attr-defined]  # fixture of conftest
+    measurement: Measurement = search.measurement
     figure = pulls_figure(measurement)
     pulled = [name for name, p in measurement.parameters.items() if p.pull is not None]
     assert sorted(labels(figure)) == sorted(pulled)

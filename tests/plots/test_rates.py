@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +46,9 @@ def points(axes: Axes) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.flo
     return np.asarray(line.get_ydata()), [ends[:, 1] for ends in bars.get_segments() if np.size(ends)]
 
 
-def test_figure_of_a_fit(search: object, tidy: Tidy) -> None:
+def test_figure_of_a_fit(search: Any, tidy: Tidy) -> None:
     """In both main panels the layers add up to the total, and points carry their Poisson intervals."""
-    rates: RatesRecord = search.rates  # type: ignore[attr-defined]  # fixture of conftest
+    rates: RatesRecord = search.rates
     colours = sample_colours(rates)
     stack = next(s for s in stacks_of(rates) if s.title == "SR")
     figure = rates_figure(stack, colours)
@@ -73,10 +74,10 @@ def test_figure_of_a_fit(search: object, tidy: Tidy) -> None:
     tidy(figure)
 
 
-def test_ratio_panel(search: object) -> None:
+def test_ratio_panel(search: Any) -> None:
     """Points are data over model, the band is the relative uncertainty around one."""
-    stack = stacks_of(search.rates)[-1]  # type: ignore[attr-defined]  # fixture of conftest
-    panel = rates_figure(stack, sample_colours(search.rates)).axes[3]  # type: ignore[attr-defined]
+    stack = stacks_of(search.rates)[-1]
+    panel = rates_figure(stack, sample_colours(search.rates)).axes[3]
     y, _ = points(panel)
     np.testing.assert_allclose(y, stack.postfit.counts / stack.postfit.total)
     (band,) = [p for p in panel.patches if isinstance(p, StepPatch)]

@@ -25,7 +25,6 @@ import numpy.typing as npt
 from jaxtyping import Array, Float
 
 from infer.constraints import MultivariateNormal
-from infer.errors import DataError
 from infer.likelihood import Correlated, Fixed, Likelihood, Product, Renamed
 from infer.likelihoods.histfactory.model import HistFactory
 from infer.parameters import Parameters
@@ -173,8 +172,6 @@ def _of_model(
     model.check_main(counts)
     arrays = jax.device_put((point.theta, point.covariance, point.direction))
     entries, moved, uncertainty = (np.asarray(x) for x in _propagate(model, *arrays))
-    if not np.all(np.isfinite(entries)):
-        raise DataError("expected finite rates, got one that is not: check the parameter values.")
     observed, records = np.asarray(counts, dtype=float), []
     for channel in model.channels:
         bins = slice(channel.first, channel.first + channel.n_bins)

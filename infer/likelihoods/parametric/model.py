@@ -167,11 +167,7 @@ class Unbinned(Likelihood):
 
     def _at(self, x: Values) -> Probe:
         """Normalised densities at x."""
-
-        def probe(density: Density) -> Values:
-            return jnp.exp(density.log_density(x)) * (1.0 / jnp.sum(density.masses(self.edges)))
-
-        return probe
+        return lambda density: density.pdf(x, self.edges)
 
 
 class Binned(Likelihood):
