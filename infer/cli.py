@@ -32,6 +32,7 @@ from infer.io.strict_json import load_document
 from infer.likelihoods.gaussian import GaussianMeasurements
 from infer.likelihoods.gaussian.summary import measured_values
 from infer.likelihoods.histfactory.rates import rates_record
+from infer.likelihoods.parametric.spectrum import spectra
 from infer.plots import save_measurement_figures
 
 Command = Callable[..., None]
@@ -316,8 +317,17 @@ def _figures(out: Path, given: _Input, result: infer.Measurement) -> None:
         scan=infer.scan(likelihood, data, fitted=best, settings=given.settings),
         intervals=ends,
         rates=rates_record(likelihood, data.main, values=best.values, covariance=best.covariance, poi=poi),
+        spectra=spectra(likelihood, data.main, values=best.values, covariance=best.covariance),
         measured=measured_values(likelihood, data) if isinstance(likelihood, GaussianMeasurements) else (),
+        combinations=_partial_combinations(likelihood, data, poi),
     )
+
+
+def _partial_combinations(likelihood: infer.Likelihood, data: Data, poi: str) -> dict[str, infer.Measurement]:
+    """The measurement from each named part of published measurements."""
+    if not isinstance(likelihood, GaussianMeasurements):
+        return {}
+    return {name: infer.measure(*likelihood.subset(data, name), poi=poi) for name in likelihood.combinations}
 
 
 def _leave(trustworthy: bool) -> None:

@@ -270,12 +270,16 @@ class ConstraintTerms(eqx.Module):
         return aux
 
     def score_derivative(self, theta: Vector) -> Float[Array, "p a"]:
-        """``d2(-logpdf) / d theta d a`` with shape (P, A); for log-normal terms, ``a`` means ln a."""
+        """``d2(-logpdf) / d theta d a`` with shape (P, A); for log-normal terms, ``a`` means ln a.
+
+        Zero where the mean of a count or factor is not positive: a parameter that was left there is
+        at a bound, and does not respond to data.
+        """
         n, p, g = self.normal, self.poisson, self.lognormal
         cross = jnp.zeros((theta.shape[0], self.size), dtype=theta.dtype)
         cross = cross.at[n.at, n.aux].set(-1.0 / n.width**2)
-        cross = cross.at[p.at, p.aux].set(-1.0 / theta[p.at])
-        cross = cross.at[g.at, g.aux].set(-1.0 / (theta[g.at] * jnp.log(g.width) ** 2))
+        cross = cross.at[p.at, p.aux].set(-_inverse_inside(theta[p.at]))
+        cross = cross.at[g.at, g.aux].set(-_inverse_inside(theta[g.at]) / jnp.log(g.width) ** 2)
         for b in self.blocks:
             cross = cross.at[b.at[:, None], b.aux[None, :]].set(-b.precision)
         return cross
@@ -313,6 +317,11 @@ class ConstraintTerms(eqx.Module):
 def _where_positive(x: Float[Array, " k"]) -> Float[Array, " k"]:
     """``x`` where it is positive, 1 elsewhere: what may stand in a logarithm."""
     return jnp.where(x > 0.0, x, 1.0)
+
+
+def _inverse_inside(x: Float[Array, " k"]) -> Float[Array, " k"]:
+    """``1 / x`` where x is positive, 0 elsewhere."""
+    return jnp.where(x > 0.0, 1.0 / _where_positive(x), 0.0)
 
 
 def _where_counts(counts: Float[Array, " k"], mean: Float[Array, " k"]) -> Float[Array, " k"]:

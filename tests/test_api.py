@@ -80,7 +80,7 @@ def test_pyhf_workspaces_are_read(valid: Path) -> None:
 
 def test_unknown_measurement_is_refused(valid: Path) -> None:
     """The message names the measurements that there are."""
-    with pytest.raises(WorkspaceError, match="'nothing'.*'search'.*'other'"):
+    with pytest.raises(WorkspaceError, match=r"'nothing'.*'search'.*'other'"):
         read_workspace(valid, measurement="nothing")
 
 
@@ -145,7 +145,9 @@ def pyhf_minuit() -> Iterator[tuple[float, float, float, float]]:
     spec = pyhf.Workspace(json.loads((WORKSPACES / "search.json").read_text(encoding="utf-8")))
     model = spec.model(modifier_settings={"normsys": {"interpcode": "code4"}, "histosys": {"interpcode": "code4p"}})
     data = spec.data(model)
-    minuit = Minuit(lambda x: -float(model.logpdf(x, data)[0]), model.config.suggested_init(), name=model.config.par_names)
+    minuit = Minuit(
+        lambda x: -float(model.logpdf(x, data)[0]), model.config.suggested_init(), name=model.config.par_names
+    )
     minuit.errordef, minuit.limits, minuit.strategy = Minuit.LIKELIHOOD, model.config.suggested_bounds(), 2
     minuit.fixed = model.config.suggested_fixed()
     minuit.migrad()
@@ -156,9 +158,7 @@ def pyhf_minuit() -> Iterator[tuple[float, float, float, float]]:
     pyhf.set_backend(*backend)
 
 
-def test_search_equals_pyhf_with_minuit(
-    measured: Measurement, pyhf_minuit: tuple[float, float, float, float]
-) -> None:
+def test_search_equals_pyhf_with_minuit(measured: Measurement, pyhf_minuit: tuple[float, float, float, float]) -> None:
     """Value, both sides of the total and 2NLL are those of an independent likelihood and minimiser."""
     value, down, up, twice_nll = pyhf_minuit
     assert measured.value == pytest.approx(value, abs=2e-3 * up)

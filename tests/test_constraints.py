@@ -253,6 +253,13 @@ def test_no_counts_at_a_vanishing_mean() -> None:
     assert float(closed.hessian[0, 0]) == 0.0
 
 
+def test_a_parameter_at_zero_does_not_respond() -> None:
+    """At a mean of zero the error budget's matrices are finite, so that zero times them is zero."""
+    terms = ConstraintTerms.build(("count", "factor"), (Poisson(25.0), LogNormal(1.2)))
+    np.testing.assert_array_equal(terms.score_derivative(jnp.zeros(2)), np.zeros((2, 2)))
+    assert np.all(np.isfinite(terms.aux_covariance(jnp.zeros(2))))
+
+
 def test_an_undefined_parameter_gives_no_number() -> None:
     """NaN in a parameter never becomes a finite log-probability."""
     for constraint in (Normal(1.0), Poisson(25.0), LogNormal(1.2)):

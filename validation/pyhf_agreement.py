@@ -3,7 +3,7 @@
 Three promises are kept or broken for each workspace:
 
 * log f(data | theta) equals pyhf's to 1e-9 (relative) at 100 random points;
-* the fit says that it converged, and lies within 1e-4 of the verified minimum in -2 ln L, judged by pyhf at our parameters;
+* the fit says that it converged, and lies within 1e-4 of the verified minimum in -2 ln L, which pyhf evaluates;
 * the uncertainty of the parameter of interest is that of the inverse Hessian to 1 %, where it is not at a bound.
 """
 

@@ -36,7 +36,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from infer.data import Data
 from infer.errors import ParameterError
@@ -181,7 +181,7 @@ def from_observables(setting: Setting) -> Budget:
     return Budget(
         setting.name,
         "observables",
-        _both(stat),
+        _both(float(stat)),
         {g: _both(v) for g, v in parts.items()},
         _both(total),
         total / float(inverse),
@@ -271,9 +271,8 @@ def from_shifts(setting: Setting, data: Data, settings: Settings) -> Budget:
 def _moved(setting: Setting, data: Data, moves: FloatArray, settings: Settings) -> FloatArray:
     """How far each move of the auxiliary data, with shape (M, A), takes the best fit; NaN without a certificate."""
     constraints = setting.likelihood.constraints
-    aux = jax.vmap(lambda move: constraints.moved(data.aux, move))(jnp.asarray(moves))
-    main = jax.tree.map(lambda x: jnp.broadcast_to(x, (len(moves), *jnp.shape(x))), data.main)
-    minima = _refit(setting, Data(main, aux), settings)
+    moved = jax.vmap(lambda move: Data(data.main, constraints.moved(data.aux, move)))(jnp.asarray(moves))
+    minima = _refit(setting, moved, settings)
     return _estimates(setting, minima) - setting.fitted.values[setting.at]
 
 
@@ -309,7 +308,7 @@ def from_bootstrap(setting: Setting, key: Key, n_toys: int, settings: Settings) 
 
 
 @eqx.filter_jit
-def _toys(likelihood: Likelihood, theta: Vector, key: Key, n_toys: int, main: bool, aux: Mask) -> Data:
+def _toys(likelihood: Likelihood, theta: Vector, key: Key, n_toys: int, main: bool, aux: Bool[Array, " a"]) -> Data:
     """Toys in which only the chosen sources fluctuate about their expectation."""
     asimov = likelihood.expected(theta)
 

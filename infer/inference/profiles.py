@@ -337,6 +337,8 @@ def _crossing(profile: _Profile, level: float, side: float) -> End:
 
 def _verdict(profile: _Profile, point: _Point, level: float, side: float, bound: float, n: int) -> End | None:
     """The end, if this point settles it one way or another; None if the search goes on."""
+    if np.isinf(point.q):  # an impossible value, such as a negative rate, lies beyond the end
+        return None
     if not point.converged:
         return End(None, False, f"the conditional fit at {point.x:.6g} did not converge", n)
     if point.q < -_DEEPER:

@@ -56,45 +56,24 @@ class Density(eqx.Module):
     def log_density(self, x: Points) -> Points:
         """Logarithm of the density at each x, up to one constant."""
 
-    @abstractmethod
     def masses(self, edges: Edges) -> Masses:
-        """Integral of ``exp(log_density)`` between neighbouring edges, with shape (B,) for B + 1 edges."""
+        """Integral of ``exp(log_density)`` between neighbouring edges, with shape (B,) for B + 1 edges.
 
-    @abstractmethod
+        By 16-point Gauss-Legendre quadrature unless a class has a closed form.
+        """
+        x, weights = nodes_and_weights(edges)
+        return jnp.sum(weights * jnp.exp(self.log_density(x)), axis=1)
+
     def pdf(self, x: Points, edges: Edges) -> Points:
         """The density at each x, normalised between the first and the last edge."""
+        return jnp.exp(self.log_density(x)) * (1.0 / jnp.sum(self.masses(edges)))
 
     def kinks(self) -> Float[Array, " k"]:
         """Where a derivative of the density jumps: quadrature should not step over these points."""
         return jnp.zeros(0)
 
 
-class ClosedForm(Density):
-    """Abstract density whose masses are known in closed form."""
-
-    def pdf(self, x: Points, edges: Edges) -> Points:
-        """The density at each x over its mass between the outer edges."""
-        return jnp.exp(self.log_density(x)) * (1.0 / jnp.sum(self.masses(edges)))
-
-
-class Numerical(Density):
-    """Abstract density that is integrated with 16 Gauss-Legendre nodes between neighbouring edges."""
-
-    def masses(self, edges: Edges) -> Masses:
-        """Weighted sum over the nodes."""
-        x, weights = nodes_and_weights(edges)
-        return jnp.sum(weights * jnp.exp(self.log_density(x)), axis=1)
-
-    def pdf(self, x: Points, edges: Edges) -> Points:
-        """The density at each x over its sum over the nodes, both from one evaluation."""
-        nodes, weights = nodes_and_weights(edges)
-        places = jnp.concatenate([jnp.ravel(x), jnp.ravel(nodes)])
-        values = jnp.exp(self.log_density(places))
-        total = jnp.ravel(weights) @ values[x.size :]
-        return values[: x.size].reshape(x.shape) * (1.0 / total)
-
-
-class Gaussian(ClosedForm):
+class Gaussian(Density):
     """Normal density.
 
     The range must come within 35 sigma of the mean, where its mass can still be represented.
@@ -119,7 +98,7 @@ class Gaussian(ClosedForm):
         return side * (ndtr(side * high) - ndtr(side * low))
 
 
-class Exponential(ClosedForm):
+class Exponential(Density):
     """Exponential density ``exp(slope (x - origin))``, falling for a negative slope.
 
     Finite while ``|slope|`` times the length of the range stays below 700.
@@ -142,7 +121,7 @@ class Exponential(ClosedForm):
         return jnp.exp(self.log_density(start)) * length * exprel(self.slope * length)
 
 
-class Bernstein(Numerical):
+class Bernstein(Density):
     """Polynomial of degree d in the Bernstein basis, which is positive if its coefficients are.
 
     f(x) = sum_j c_j C(d, j) t^j (1 - t)^(d - j),  t = (x - low) / (high - low).
@@ -170,7 +149,7 @@ class Bernstein(Numerical):
         return jnp.log(total)
 
 
-class CrystalBall(ClosedForm):
+class CrystalBall(Density):
     """Double-sided Crystal Ball: a Gaussian core with a power law on either side.
 
     With t = (x - mean) / sigma, and continuous to the first derivative::

@@ -42,14 +42,14 @@ from jax.scipy.special import wofz
 from jaxtyping import Array, Complex, Float
 from scipy.special import roots_jacobi
 
-from infer.numerics.densities import Numerical, Points, argument
+from infer.numerics.densities import Density, Points, argument
 from infer.numerics.panels import FloatArray, evaluate, legendre_transform
 from infer.typing import Scalar, Vector
 
 FINE_STRUCTURE = 1.0 / 137.035999
 
 
-class Voigt(Numerical):
+class Voigt(Density):
     """Lorentzian convolved with a Gaussian resolution: the non-relativistic resonance.
 
     Args:
@@ -71,7 +71,7 @@ class Voigt(Numerical):
         return jnp.log(jnp.real(wofz(z)) * scale / math.sqrt(math.pi))
 
 
-class BreitWigner(Numerical):
+class BreitWigner(Density):
     """Relativistic Breit-Wigner with running width, convolved with a Gaussian resolution.
 
     Proportional to ``(x / mass)^tilt`` times the convolution of
@@ -138,7 +138,7 @@ class Radiator(eqx.Module):
     matrix: Float[Array, "b l s"]
 
 
-class RadiatedBreitWigner(Numerical):
+class RadiatedBreitWigner(Density):
     """`BreitWigner` after final-state radiation.
 
     The resolution is proportional to the mass: ``resolution`` at that of the pair before radiation.

@@ -21,8 +21,8 @@ from infer.plots.style import (
     label,
     new_figure,
     plain,
+    remark_above,
     with_unit,
-    write_remark,
 )
 
 FloatArray = npt.NDArray[np.float64]
@@ -52,7 +52,7 @@ def density_figure(spectrum: Spectrum, *, remark: str = "") -> Figure:
     below.set_xlabel(with_unit(label(spectrum.observable or "observable"), spectrum.unit))
     if spectrum.name:
         figure.suptitle(label(spectrum.name, 60), x=0.01, ha="left", fontsize=10, fontweight="bold")
-    write_remark(figure, remark)
+    remark_above(main, [remark])
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 

@@ -11,7 +11,6 @@ with the gradient g of -log L, which vanishes unless the best fit is at a bound.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,12 +29,11 @@ from infer.plots.style import (
     INK,
     ORANGE,
     PALETTE,
-    RED,
     beside,
     hep_style,
     label,
     new_figure,
-    plain,
+    remark_above,
     symbol,
     two_digits,
     with_unit,
@@ -167,7 +165,5 @@ def _write_frame(figure: Figure, axes: Axes, scan: Scan, remarks: Sequence[str])
     axes.set_xlabel(with_unit(symbol(scan.name, parameter.latex), parameter.unit))
     axes.set_ylabel("Δ(−2 ln L)")
     figure.suptitle(f"Profile likelihood of {label(scan.name)}", x=0.01, ha="left", fontsize=10)
-    if remarks:
-        lines = [line for remark in remarks for line in textwrap.wrap(remark, 76)]
-        axes.set_title("\n".join(map(plain, lines)), fontsize=8, color=RED)
+    remark_above(axes, remarks)
     figure.legend(loc="outside lower center", ncols=2)

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from infer.likelihoods.histfactory.rates import ChannelRates, RatesRecord
 from infer.numerics.garwood import poisson_interval
-from infer.plots.style import GREY, INK, PAGE, PALETTE, RED, elide, hep_style, label, new_figure, no_ticks, write_remark
+from infer.plots.style import GREY, INK, PAGE, PALETTE, RED, elide, hep_style, label, new_figure, no_ticks, remark_below
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -125,7 +125,7 @@ def rates_figure(stack: Stack, colours: Mapping[str, str], *, remark: str = "") 
         main.set_ylabel("Events" if wide else "Events per bin")
     _label_bins(stack, grid, wide)
     figure.suptitle(label(stack.title, 60), x=0.01, ha="left", fontsize=10, fontweight="bold")
-    write_remark(figure, remark)
+    remark_below(figure, remark)
     _write_legend(figure, stack, colours)
     return figure
 

@@ -187,11 +187,16 @@ def headline(figure: Figure, text: str) -> None:
     figure.suptitle("\n".join(map(plain, textwrap.wrap(text, 84))), x=0.01, ha="left", fontsize=11)
 
 
-def write_remark(figure: Figure, remark: str) -> None:
+def remark_above(axes: Axes, remarks: Sequence[str]) -> None:
+    """Write remarks in red above axes of one column's width, a line or more for each."""
+    lines = [line for remark in remarks for line in textwrap.wrap(remark, 76)]
+    axes.set_title("\n".join(map(plain, lines)), fontsize=8, color=RED)
+
+
+def remark_below(figure: Figure, remark: str) -> None:
     """Write a remark in red at the foot of a figure, where there is one."""
     if remark:
-        width = int(15 * figure.get_figwidth())
-        lines = textwrap.wrap(remark, width)
+        lines = textwrap.wrap(remark, int(15 * figure.get_figwidth()))
         figure.supxlabel("\n".join(map(plain, lines)), x=0.01, ha="left", fontsize=8, color=RED)
 
 

@@ -32,7 +32,9 @@ def on_off(n: float, m: float) -> tuple[Likelihood, Data]:
     return OnOff(signal=12.0, tau=2.5), without_aux([n, m])
 
 
-def counting(n: float, *, lumi: float = 0.05, beta: float = 0.2, mu: Parameter | None = None) -> tuple[Likelihood, Data]:
+def counting(
+    n: float, *, lumi: float = 0.05, beta: float = 0.2, mu: Parameter | None = None
+) -> tuple[Likelihood, Data]:
     """n ~ Poisson(10 mu lumi + 20 beta) with Gaussian constraints on lumi and beta, both measured to be 1."""
     poi = mu or Parameter("mu", 1.0, (-5.0, 10.0))
     nuisances = (
@@ -95,7 +97,9 @@ def test_twice_nll_is_that_of_the_contract() -> None:
     """2NLL is minus twice ``logpdf`` at the best fit, constants included."""
     likelihood, data = counting(35.0)
     result = fit(likelihood, data)
-    assert result.twice_nll == pytest.approx(-2.0 * float(likelihood.logpdf(jnp.asarray(result.values), data)), abs=1e-12)
+    assert result.twice_nll == pytest.approx(
+        -2.0 * float(likelihood.logpdf(jnp.asarray(result.values), data)), abs=1e-12
+    )
 
 
 # ------------------------------------------------------------------------------------------------ settings
@@ -288,7 +292,9 @@ def test_infinite_start_is_not_trusted() -> None:
 def test_migrad_takes_over(max_steps: int) -> None:
     """Where Newton may not take its steps, MIGRAD finds the minimum; it is certified only if it is as good."""
     likelihood, data = counting(35.0)
-    settings = Settings(start={"mu": 6.0, "beta": 0.4}, solver=Newton(max_steps=max_steps, edm=1e-6, projected_gradient=1e-2))
+    settings = Settings(
+        start={"mu": 6.0, "beta": 0.4}, solver=Newton(max_steps=max_steps, edm=1e-6, projected_gradient=1e-2)
+    )
     result = fit(likelihood, data, settings=settings)
     assert result.engine == "migrad"
     assert result.value("mu") == pytest.approx(1.5, abs=0.02)
@@ -391,7 +397,9 @@ def test_published_minima(name: str, likelihoods: Path) -> None:
     else:
         assert sigma == pytest.approx(verified["sigma"], rel=0.01)
         assert result.certificate.trustworthy
-    assert result.at_bound(result.poi) == bool(np.min(np.abs(np.subtract(verified["bounds"], verified["mu_hat"]))) < 1e-9)
+    assert result.at_bound(result.poi) == bool(
+        np.min(np.abs(np.subtract(verified["bounds"], verified["mu_hat"]))) < 1e-9
+    )
 
 
 def test_published_likelihood_without_curvature(likelihoods: Path) -> None:

@@ -120,7 +120,9 @@ PROBLEMS = [
     _parabola("ill-conditioned at bounds", ILL, [1.0, 0.2, -0.3, 2.0], box(np.zeros(4), -1.0, 1.0), (0, 2, 3)),
     Problem("banana", Surface(rosenbrock), [1.0, 0.0], box([-1.2, 1.0]), [1.0, 1.0]),
     Problem("banana, shifted", Surface(rosenbrock), [-3.0, -20.0], box([4.0, 4.0]), [-3.0, -11.0]),
-    Problem("banana at a bound", Surface(rosenbrock), [1.0, 0.0], box([-1.2, 1.0], -2.0, [0.5, 2.0]), [0.5, 0.25], (0,)),
+    Problem(
+        "banana at a bound", Surface(rosenbrock), [1.0, 0.0], box([-1.2, 1.0], -2.0, [0.5, 2.0]), [0.5, 0.25], (0,)
+    ),
     Problem("indefinite start", Surface(double_well), [4.0, -1.0], box([0.3, 2.0]), [2.0, -1.0]),
     Problem("indefinite start, negative", Surface(double_well), [4.0, 1.0], box([-0.1, 2.0]), [-2.0, 1.0]),
     Problem("indefinite start, bounds", Surface(double_well), [4.0, 1.0], box([0.1, 0.0], 0.0, 1.5), [1.5, 1.0], (0,)),
@@ -192,9 +194,7 @@ def test_covariance_inverts_the_hessian_of_inactive_parameters(problem: Problem)
 def test_fixed_parameters_stay_and_the_others_are_conditional() -> None:
     """A fixed parameter keeps its start value; the others minimise the parabola given it."""
     main, start = np.asarray([3.0, 1.0, -1.0, 2.0]), np.asarray([0.0, 5.0, 0.0, 0.0])
-    found = minimize(
-        Parabola(PLAIN), without_aux(main), box(start, free=[True, False, True, True]), solver=Newton()
-    )
+    found = minimize(Parabola(PLAIN), without_aux(main), box(start, free=[True, False, True, True]), solver=Newton())
     expected, _ = box_minimum(PLAIN, main, np.where([0, 1, 0, 0], 5.0, -INF), np.where([0, 1, 0, 0], 5.0, INF))
     np.testing.assert_allclose(found.theta, expected, atol=1e-8)
     assert float(found.theta[1]) == 5.0

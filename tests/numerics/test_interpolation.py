@@ -85,9 +85,7 @@ def test_code2_equals_that_of_pyhf_up_to_its_jumps() -> None:
 def test_multiplicative_codes_equal_those_of_pyhf(code: MultiplicativeCode, name: int, lo: float, hi: float) -> None:
     """The factor of a sample is pyhf's, inside and outside [-1, 1]."""
     alpha = np.concatenate([INSIDE, OUTSIDE])
-    np.testing.assert_allclose(
-        factor(code, lo, hi)(alpha).value, pyhf_numbers(name, (lo, 1.0, hi), alpha), rtol=1e-11
-    )
+    np.testing.assert_allclose(factor(code, lo, hi)(alpha).value, pyhf_numbers(name, (lo, 1.0, hi), alpha), rtol=1e-11)
 
 
 CURVES = [

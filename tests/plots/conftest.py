@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
 import jax
-import jaxtyping
 import numpy as np
 import pytest
 from matplotlib.axis import Axis
@@ -31,18 +29,6 @@ from infer.plots.style import hep_style
 from infer.statement import Uncertainty
 
 WORKSPACES = Path(__file__).parents[2] / "workspaces"
-
-
-@contextmanager
-def unchecked() -> Iterator[None]:
-    """Make records as a user would: the strictness of the suite is for the figures here."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        with jax.numpy_rank_promotion("allow"):
-            yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @dataclass(frozen=True)
@@ -68,7 +54,7 @@ class Masses:
 def search() -> Search:
     """Records of workspaces/search.json."""
     likelihood, data = read_workspace(WORKSPACES / "search.json")
-    with unchecked():
+    with jax.numpy_rank_promotion("allow"):  # of the models, not of the figures
         best = fit(likelihood, data)
         return Search(
             measurement=measure(likelihood, data),
@@ -84,7 +70,7 @@ def masses() -> Masses:
     likelihood, data = read_workspace(WORKSPACES / "higgs_mass.json")
     assert isinstance(likelihood, GaussianMeasurements)
     name = next(iter(likelihood.combinations))
-    with unchecked():
+    with jax.numpy_rank_promotion("allow"):  # of the models, not of the figures
         return Masses(
             measurement=measure(likelihood, data),
             measured=measured_values(likelihood, data),
@@ -133,6 +119,9 @@ def tidy() -> Callable[[Figure], None]:
     def check(figure: Figure) -> None:
         with hep_style():
             FigureCanvasAgg(figure).draw()
+        frames = [text for text in (figure._suptitle, figure._supxlabel) if text is not None and text.get_text()]
+        around = [artist.get_window_extent() for artist in (*frames, *figure.legends)]
+        assert not any(first.overlaps(second) for first, second in combinations(around, 2))
         axes_of = [axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
         hidden = {t for axis in axes_of for t in _labels(axis) if not (axis.axes.axison and _in_view(axis, t))}
         border = figure.bbox.padded(1.0)

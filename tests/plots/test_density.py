@@ -66,6 +66,13 @@ def test_unequal_bins_scale_the_points(tidy: Tidy) -> None:
     tidy(figure)
 
 
+def test_remark(tidy: Tidy) -> None:
+    """What a reader has to know stands above the axes."""
+    figure = density_figure(SPECTRUM, remark="not converged: " + "no progress " * 20)
+    assert figure.axes[0].get_title(loc="left").startswith("not converged")
+    tidy(figure)
+
+
 def test_pulls_of_bins(tidy: Tidy) -> None:
     """Observed minus expected over the root of the expected; an impossible bin has none; far ones are cut."""
     np.testing.assert_allclose(bin_pulls(SPECTRUM), [8.0 / np.sqrt(32.0), -4.0])

@@ -113,6 +113,7 @@ def shared_names() -> Document:
 
 def one_bin_channels() -> Document:
     """Three channels of one bin, as many searches have, with a frozen staterror component of an empty sample."""
+
     def channel(n: float, s: float) -> dict[str, tuple[list[float], list[Document]]]:
         return {
             "signal": ([s], [MU, norm("theory", 0.9, 1.1)]),
@@ -144,9 +145,7 @@ DOCUMENTS: dict[str, Callable[[], Document]] = {
     "configured": configured,
 }
 CODES = [
-    Interpolation(normsys, histosys)
-    for normsys in ("code1", "code4")
-    for histosys in ("code0", "code2", "code4p")
+    Interpolation(normsys, histosys) for normsys in ("code1", "code4") for histosys in ("code0", "code2", "code4p")
 ]
 EVERY = pytest.mark.parametrize("name", list(DOCUMENTS))
 EVERY_CODE = pytest.mark.parametrize("codes", CODES, ids=lambda codes: f"{codes.normsys}-{codes.histosys}")
@@ -169,7 +168,9 @@ def reference(document: Document, codes: Interpolation | None = None) -> tuple[A
 
 def points(likelihood: Likelihood, n: int, *, reach: float, seed: int) -> FloatArray:
     """Random points about the start values: ``reach`` standard deviations, or half of a free parameter's start."""
-    noise = np.asarray(jax.random.uniform(jax.random.key(seed), (n, len(likelihood.parameters)), minval=-1.0, maxval=1.0))
+    noise = np.asarray(
+        jax.random.uniform(jax.random.key(seed), (n, len(likelihood.parameters)), minval=-1.0, maxval=1.0)
+    )
     width = np.asarray([min(p.prefit_uncertainty() or 0.5, 1.0) for p in likelihood.parameters.values()])
     reaches = np.where(width < 1.0, np.minimum(reach * width, 0.6), reach)
     return np.asarray(likelihood.parameters.init + reaches * noise)
