@@ -111,18 +111,22 @@ def measure(
     name = require_poi(fitted)
     setting = breakdown.prepare(likelihood, fitted, name, groups)
     if not fitted.certificate.trustworthy:
-        return _measurement(fitted, data, name, None, None, definition, method, cl, began)
+        return _measurement(fitted, data, name, None, None, definition, method, cl, {}, began)
     ends = interval(likelihood, data, poi=name, cl=cl, method=method, fitted=fitted, settings=settings)
     budget = _budget(setting, data, definition, settings, key, n_toys)
-    return _measurement(fitted, data, name, ends, budget, definition, method, cl, began)
+    toys = {"toys": f"{n_toys} per source, key {jax.random.key_data(key).tolist()}"} if key is not None else {}
+    return _measurement(fitted, data, name, ends, budget, definition, method, cl, toys, began)
 
 
 def _check_definition(definition: str, key: Key | None) -> None:
     if definition not in breakdown.DEFINITIONS:
         known = ", ".join(breakdown.DEFINITIONS)
         raise ParameterError(f"definition must be one of {known}, got {definition!r}.")
-    if definition == "bootstrap" and key is None:
-        raise ParameterError("the bootstrap draws toys and needs a random key; pass key=jax.random.key(1).")
+    if (definition == "bootstrap") != (key is not None):
+        raise ParameterError(
+            "the bootstrap, and no other definition, draws toys with a random key: pass key=jax.random.key(1) "
+            f"together with definition='bootstrap', got definition {definition!r}."
+        )
 
 
 def _budget(
@@ -154,6 +158,7 @@ def _measurement(
     definition: str,
     method: str,
     cl: float,
+    toys: dict[str, str],
     began: float,
 ) -> Measurement:
     parameter = fitted.parameters[name]
@@ -175,7 +180,7 @@ def _measurement(
         twice_nll=fitted.twice_nll,
         certificate=_certificate(fitted, ends, budget),
         parameters=_estimates(fitted, data),
-        provenance={"infer": version("infer-hep"), "jax": jax.__version__},
+        provenance={"infer": version("infer-hep"), "jax": jax.__version__, **toys},
         seconds=time.perf_counter() - began,
     )
 

@@ -145,8 +145,8 @@ def fit(given: _Input, *, poi: str | None, verify: bool, as_json: bool, out: Pat
 @click.option("--groups", metavar="FILE", type=click.Path(path_type=Path), help="JSON object from group to patterns.")
 @click.option("--method", type=click.Choice(["profile", "hessian"]), default="profile", help="Interval.")
 @click.option("--cl", type=float, default=ONE_SIGMA, help="Confidence level; one standard deviation by default.")
-@click.option("--n-toys", type=click.IntRange(2), default=1000, help="Toys per source of a bootstrap.")
-@click.option("--seed", type=click.IntRange(0), default=1, help="Seed of a bootstrap.")
+@click.option("--n-toys", type=click.IntRange(2), help="Toys per source of a bootstrap; 1000 by default.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of a bootstrap; 1 by default.")
 @_VERIFY
 @_JSON
 @_OUT
@@ -155,20 +155,22 @@ def measure(
     *,
     group: Sequence[str],
     groups: Path | None,
-    seed: int,
+    n_toys: int | None,
+    seed: int | None,
     as_json: bool,
     out: Path | None,
     **choices: Any,
 ) -> None:
     """Measure: best fit, interval, ± stat ± syst, the error budget and the certificate."""
     named = _groups(group, groups)
+    toys = _toys(choices["definition"], n_toys, seed)
     with _working("measuring"):
         result = infer.measure(
             given.likelihood,
             given.data,
             groups=named,
             settings=given.settings,
-            key=jax.random.key(seed),
+            **toys,
             **choices,
         )
     _write(out, result.to_json_dict())
@@ -273,6 +275,15 @@ def _groups(pairs: Sequence[str], file: Path | None) -> dict[str, list[str]] | N
             raise ParameterError(f"--group must look like GROUP=PATTERN, got {text!r}.")
         groups.setdefault(group, []).append(pattern)
     return groups or None
+
+
+def _toys(definition: str, n_toys: int | None, seed: int | None) -> dict[str, Any]:
+    """Arguments of a bootstrap; none for the other definitions, which draw no toys."""
+    if definition == "bootstrap":
+        return {"key": jax.random.key(1 if seed is None else seed), "n_toys": n_toys or 1000}
+    if n_toys is not None or seed is not None:
+        raise ParameterError(f"--n-toys and --seed belong to --definition bootstrap, got {definition}.")
+    return {}
 
 
 @contextmanager

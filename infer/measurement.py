@@ -261,7 +261,7 @@ def _budget_lines(m: Measurement) -> list[str]:
         "  " + "-" * (len(header) - 2),
         *(_row((name, *_cells(u, m.total, layout)), width) for name, u in sums),
         "",
-        _sum_line([u for _, u in parts], m.total, layout),
+        _sum_line([u for _, u in parts], m.total, layout, m.definition),
     ]
 
 
@@ -274,8 +274,8 @@ def _row(cells: tuple[str, str, str, str], width: int) -> str:
 def _cells(u: Uncertainty, total: Uncertainty, layout: Layout) -> tuple[str, str, str]:
     """Down, up and share of the variance of one row, as text."""
     down, up = sides_text(u, layout)
-    lower = "none" if down is None else f"{MINUS}{down}"
-    upper = "none" if up is None else f"+{up}"
+    lower = "none" if down is None else down if down == "0" else f"{MINUS}{down}"
+    upper = "none" if up is None else up if up == "0" else f"+{up}"
     return lower, upper, _share(u.size, total.size)
 
 
@@ -284,14 +284,17 @@ def _share(size: float | None, total: float | None) -> str:
     return "-" if size is None or not total else f"{100 * (size / total) * (size / total):.1f} %"
 
 
-def _sum_line(parts: Sequence[Uncertainty], total: Uncertainty, layout: Layout) -> str:
+def _sum_line(parts: Sequence[Uncertainty], total: Uncertainty, layout: Layout, definition: str) -> str:
     """Say what the parts add up to, beside the total."""
     sizes = [part.size for part in parts if part.size is not None]
     root = math.hypot(*sizes)
     if len(sizes) < len(parts) or math.isinf(root):
         return "Some parts are missing, so that the others cannot be compared with the total."
     share = _share(root, total.size)
-    return f"The parts add up in quadrature to {amount_text(root, layout)}, {share} of the total variance."
+    amount = f"{amount_text(root, layout)}, {share} of the total variance"
+    if definition == "conditional":
+        return f"In quadrature the parts would make {amount}: with this definition they need not add up."
+    return f"The parts add up in quadrature to {amount}."
 
 
 def _evidence_lines(m: Measurement) -> list[str]:

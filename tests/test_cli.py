@@ -152,7 +152,7 @@ def test_settings_by_name(run: Run, small: Path) -> None:
     parameters = run("fit", small, "--json", *options).json["parameters"]
     assert parameters["jes"] == {"value": 0.5, "uncertainty": None, "one_sided": False}
     assert parameters["stat_SR[1]"]["value"] == 1.01
-    assert run("inspect", small, "--json", "--bounds", "tt=:1.5").code == 2  # unbounded below excludes no start
+    assert run("inspect", small, "--json", "--bounds", "tt=:1.5").json["parameters"]["tt"]["bounds"] == [None, 1.5]
     declared = run("inspect", small, "--json", *options).json["parameters"]
     assert declared["mu"]["init"] == 2.0
     assert declared["tt"]["bounds"] == [0.5, 1.5]

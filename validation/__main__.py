@@ -1,65 +1,80 @@
 """Command line of the validation suites: ``python -m validation pyhf`` and ``python -m validation bench fit``."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from validation import pyhf_agreement, tables, workspaces
 from validation.bench import cold_start, fit
 from validation.bench.peers import TOOLS, default_peers
 
-app = typer.Typer(no_args_is_help=True, help=__doc__)
-bench = typer.Typer(no_args_is_help=True, help="Side-by-side benchmarks.")
-app.add_typer(bench, name="bench")
-
-Folder = Annotated[list[Path] | None, typer.Option("--folder", help="Where to look for workspaces; may be repeated.")]
-Results = Annotated[Path, typer.Option("--results", help="Where the tables are written.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Names of workspaces.")]
+_PATH = click.Path(path_type=Path)
+_NAMES = click.argument("names", nargs=-1)
+_FOLDER = click.option("--folder", type=_PATH, multiple=True, help="Where to look for workspaces; repeatable.")
+_RESULTS = click.option("--results", type=_PATH, default=tables.RESULTS, help="Where the tables are written.")
 
 
-def chosen(names: list[str] | None, folders: list[Path] | None) -> list[Path]:
+@click.group(help=__doc__)
+def app() -> None:
+    """The suites."""
+
+
+@app.group()
+def bench() -> None:
+    """Side-by-side benchmarks."""
+
+
+def chosen(names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
     """The workspaces asked for, all where none is named.
 
     Raises:
-        typer.BadParameter: a name is not among the workspaces found.
+        click.UsageError: a name is not among the workspaces found.
     """
-    found = {path.stem: path for path in workspaces.find(folders or workspaces.FOLDERS)}
+    found = {path.stem: path for path in workspaces.find(list(folders) or workspaces.FOLDERS)}
     unknown = sorted(set(names or found) - set(found))
     if unknown or not found:
-        raise typer.BadParameter(f"no such workspace: {unknown}; found {sorted(found)}")
+        raise click.UsageError(f"no such workspace: {unknown}; found {sorted(found)}")
     return [found[name] for name in names or found]
 
 
 @app.command("pyhf")
-def against_pyhf(
-    names: Names = None,
-    folder: Folder = None,
-    points: Annotated[int, typer.Option(help="Random points for each workspace.")] = 100,
-    seed: int = 1,
-    results: Results = tables.RESULTS,
-) -> None:
+@_NAMES
+@_FOLDER
+@click.option("--points", default=100, help="Random points for each workspace.")
+@click.option("--seed", default=1)
+@_RESULTS
+def against_pyhf(names: Sequence[str], folder: Sequence[Path], points: int, seed: int, results: Path) -> None:
     """Likelihoods and fits against pyhf; exits 1 if a promise is broken."""
     found = pyhf_agreement.run(chosen(names, folder), count=points, seed=seed, results=results)
-    print((results / "pyhf.md").read_text())
+    click.echo((results / "pyhf.md").read_text())
     if any(agreement.broken for agreement in found):
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 @bench.command("fit")
+@_NAMES
+@_FOLDER
+@click.option("--all", "everything", is_flag=True, help="All workspaces, not only three.")
+@click.option("--peers", type=_PATH, help="Folder that bench/setup_peers.sh filled.")
+@click.option("--tool", multiple=True, help="Only these tools; repeatable.")
+@click.option("--repeats", default=20, help="Fits after the first.")
+@click.option("--limit", default=300.0, help="Seconds for one tool on one workspace.")
+@click.option("--cores", default=1, help="Cores that each tool may use.")
+@_RESULTS
 def bench_fit(
-    names: Names = None,
-    folder: Folder = None,
-    everything: Annotated[bool, typer.Option("--all", help="All workspaces, not only three.")] = False,
-    peers: Annotated[Path | None, typer.Option(help="Folder that bench/setup_peers.sh filled.")] = None,
-    tool: Annotated[list[str] | None, typer.Option(help="Only these tools; may be repeated.")] = None,
-    repeats: int = 20,
-    limit: Annotated[float, typer.Option(help="Seconds for one tool on one workspace.")] = 300.0,
-    cores: int = 1,
-    results: Results = tables.RESULTS,
+    names: Sequence[str],
+    folder: Sequence[Path],
+    everything: bool,
+    peers: Path | None,
+    tool: Sequence[str],
+    repeats: int,
+    limit: float,
+    cores: int,
+    results: Path,
 ) -> None:
     """Seconds, minimum and uncertainty of a fit, this package beside its peers, and the cold start."""
-    paths = chosen(names or (None if everything else list(fit.DEFAULT)), folder)
+    paths = chosen(names or (() if everything else fit.DEFAULT), folder)
     options = fit.Options((peers or default_peers()).absolute(), repeats, limit, cores)
     tools = [t for t in TOOLS if not tool or t.label in tool]
     entries = fit.run(paths, options, tools)
@@ -70,12 +85,7 @@ def bench_fit(
         fit.markdown(entries, options, cold_start.markdown(start)),
         fit.record(entries, options) | {"cold_start": cold_start.record(start)},
     )
-    print(page.read_text())
-
-
-@bench.callback()
-def benchmarks() -> None:
-    """Side-by-side benchmarks."""
+    click.echo(page.read_text())
 
 
 if __name__ == "__main__":

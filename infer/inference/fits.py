@@ -38,6 +38,10 @@ from infer.typing import Matrix, Scalar
 
 FloatArray = npt.NDArray[np.float64]
 
+_SUSPICIOUS = 1e-5  # eigenvalue of the scaled Hessian (unit diagonal) that calls for a closer look
+_FLAT = 1e-9  # eigenvalue of it, at the exact minimum, that cannot be told from zero
+_CLOSER = Newton(max_steps=10, edm=0.0, projected_gradient=0.0)  # ten steps, wherever they lead
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -225,6 +229,7 @@ def fit(
     if check is not None and check.nll < float(solved.minimum.curvature.value) - 1e-4:
         better = eqx.tree_at(lambda b: b.start, box, jnp.asarray(check.theta))
         solved, engine = _solve(likelihood, data, better, settings.solver), "migrad"
+    solved = _without_flat_directions(likelihood, data, box, solved)
     result = _result(likelihood, parameters, name, solved, engine, box)
     if check is not None:
         result = _verified(result, check.nll)
@@ -259,6 +264,33 @@ def _solve(likelihood: Likelihood, data: Data, box: Box, solver: Newton) -> Solv
     return Solved(minimum, inverse)
 
 
+def _without_flat_directions(likelihood: Likelihood, data: Data, box: Box, solved: Solved) -> Solved:
+    """No covariance where a combination of parameters is not measured at all.
+
+    Beside the minimum, the Hessian of such a likelihood has a tiny eigenvalue of either sign instead
+    of zero, so that a search may end with one that is positive; closer to it the eigenvalue vanishes.
+    """
+    minimum = solved.minimum
+    if not minimum.positive_definite or _least_measured(minimum) > _SUSPICIOUS:
+        return solved
+    near = eqx.tree_at(lambda b: b.start, box, minimum.theta)
+    if _least_measured(_solve(likelihood, data, near, _CLOSER).minimum) > _FLAT:
+        return solved
+    both = minimum.inactive[:, None] & minimum.inactive[None, :]
+    flat = eqx.tree_at(lambda m: m.positive_definite, minimum, jnp.asarray(False))
+    return Solved(flat, jnp.where(both, jnp.nan, 0.0))
+
+
+def _least_measured(minimum: Minimum) -> float:
+    """Smallest eigenvalue of the inactive Hessian scaled to a unit diagonal, at most 1; 0 where that is impossible."""
+    at = np.flatnonzero(minimum.inactive)
+    block = np.asarray(minimum.curvature.hessian)[np.ix_(at, at)]
+    scale = np.sqrt(np.maximum(np.diagonal(block), 0.0))
+    if not np.all(np.isfinite(block)) or not np.all(scale > 0.0):
+        return 0.0
+    return float(np.min(np.linalg.eigvalsh(block / np.outer(scale, scale)), initial=1.0))
+
+
 @eqx.filter_jit
 def _released(minimum: Minimum, at: Any) -> Scalar:
     """Variance of one parameter with itself released from its bound, the others there held."""
@@ -280,7 +312,7 @@ def _result(
     variances = np.diagonal(covariance).copy()
     held = free & ~minimum.inactive
     for at in np.flatnonzero(held):
-        variances[at] = float(_released(solved.minimum, at))
+        variances[at] = float(_released(solved.minimum, at)) if minimum.positive_definite else np.nan
     with np.errstate(invalid="ignore"):
         uncertainties = np.where(free & (variances > 0.0), np.sqrt(variances), np.nan)
     return FitResult(

@@ -171,7 +171,7 @@ def radiation_strength(mass: float, lepton_mass: float) -> float:
     return 2.0 * FINE_STRUCTURE / math.pi * (2.0 * math.log(mass / lepton_mass) - 1.0)
 
 
-def radiator(low: float, high: float, strength: float, *, panels: int = 64, order: int = 10) -> Radiator:
+def radiator(low: float, high: float, strength: float, *, panels: int = 64, order: int = 8) -> Radiator:
     """The map of final-state radiation for the range from ``low`` to ``high``, both positive.
 
     Pairs produced above ``2 high`` are neglected.  Computed once, in about half a second.

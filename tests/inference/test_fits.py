@@ -262,6 +262,34 @@ def test_hessian_without_inverse_gives_no_uncertainty() -> None:
     assert "±" not in str(result)
 
 
+def product(theta: jax.Array, main: jax.Array) -> jax.Array:
+    """One count of 20 with the rate 10 x0 x1: a curved valley, along which the likelihood is constant."""
+    rate = 10.0 * theta[0] * theta[1]
+    return rate - main[0] * jnp.log(jnp.where(rate > 0.0, rate, 1e-300))
+
+
+def test_product_of_two_factors_gives_no_uncertainty() -> None:
+    """Only a product is measured: the eigenvalue of the valley is tiny, and not believed (B08)."""
+    parameters = Parameters([Parameter(name, 1.0, (0.0, 10.0)) for name in ("x0", "x1")], poi="x0")
+    result = fit(Surface(product, parameters), without_aux([20.0, 0.0]))
+    assert result.value("x0") * result.value("x1") == pytest.approx(2.0, abs=1e-3)
+    assert not result.certificate.trustworthy
+    assert result.uncertainty("x0") is None
+
+
+@pytest.mark.parametrize("distance", [1e2, 1e4])
+def test_strong_correlation_is_not_taken_for_a_flat_direction(distance: float) -> None:
+    """Slope and intercept of a line measured far from its origin: 1 - rho^2 of 1e-4 or 1e-8, but a covariance."""
+    x = distance + np.linspace(-1.0, 1.0, 5)
+    likelihood = Linear(
+        (Parameter("intercept", 0.0), Parameter("slope", 0.0)), np.stack([np.ones(5), x]).T.tolist(), [1.0] * 5
+    )
+    result = fit(likelihood, without_aux(np.linspace(-100.0, 50.0, 5) + 3.0 + 0.2 * x), poi="slope")
+    assert result.certificate.trustworthy
+    assert result.value("slope") == pytest.approx(0.2, abs=1e-5)
+    assert result.uncertainty("slope") == pytest.approx(1.0 / np.sqrt(np.sum((x - distance) ** 2)), rel=1e-5)
+
+
 @pytest.mark.slow
 def test_likelihood_without_a_maximum_is_not_trusted() -> None:
     """Where both engines fail the status says so, and there is no bare number with an uncertainty (B05)."""

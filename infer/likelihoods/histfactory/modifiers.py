@@ -135,7 +135,7 @@ def _scalar(
         _setting(config, "inits", 0, default.init),
         _setting(config, "bounds", 0, default.bounds),
         None if free else Normal(_setting(config, "sigmas", 0, default.width)),
-        group="luminosity" if isinstance(modifier, Lumi) else modifier.name,
+        group=None if free else "luminosity" if isinstance(modifier, Lumi) else modifier.name,
         fixed=bool(config is not None and config.fixed),
     )
     return parameter, None if free else _setting(config, "auxdata", 0, default.aux)
@@ -164,8 +164,7 @@ def _bin_by_bin(
         terms = [_shapesys(n, u) for n, u in zip(sample.nominal, modifier.uncertainty, strict=True)]
         group = modifier.name
     elif isinstance(modifier, ShapeFactor):
-        terms = [(None, 1.0, False)] * len(sample.nominal)
-        group = modifier.name
+        terms, group = [(None, 1.0, False)] * len(sample.nominal), None
     else:
         return
     config = settings.get(modifier.name)
