@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -157,13 +157,3 @@ def box_minimum(
         if np.all((lower <= theta) & (theta <= upper)) and np.all((gradient * side)[held] <= 0.0):
             return theta, side == 0
     raise AssertionError("a convex parabola has a minimum in a box")
-
-
-def free_parameter(name: str, init: float = 1.0, bounds: tuple[float, float] = (-np.inf, np.inf)) -> Parameter:
-    """A free parameter."""
-    return Parameter(name, init, bounds)
-
-
-def values_of(fitted: Mapping[str, float] | FloatArray) -> FloatArray:
-    """Values as an array."""
-    return np.asarray(list(fitted.values()) if isinstance(fitted, Mapping) else fitted, dtype=float)

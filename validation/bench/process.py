@@ -76,23 +76,38 @@ def run(
                 cwd=directory,
                 env={**os.environ, **threads, **(environment or {})},
             )
-        status, usage, timed_out = _wait(process, start + limit)
+        status, usage, peak_kb, timed_out = _wait(process, start + limit)
         seconds = time.perf_counter() - start
         out.seek(0)
         err.seek(0)
         code = os.waitstatus_to_exitcode(status)
         process.returncode = code  # already waited for: Popen must not do it again
         cpu_seconds = usage.ru_utime + usage.ru_stime
-        return Completed(out.read(), err.read(), seconds, cpu_seconds, usage.ru_maxrss / 1024.0, code, timed_out)
+        return Completed(out.read(), err.read(), seconds, cpu_seconds, peak_kb / 1024.0, code, timed_out)
 
 
-def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[int, resource.struct_rusage, bool]:
-    """Exit status and resources of this one child; whether it had to be killed."""
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> tuple[int, resource.struct_rusage, int, bool]:
+    """Exit status, resources and peak memory in kB of this one child; whether it had to be killed.
+
+    The peak is looked up while the child runs: what the kernel reports at its end also counts the moment before exec,
+    when the child was still a copy of this process.
+    """
+    peak = 0
     while time.perf_counter() < deadline:
+        peak = max(peak, _high_water_kb(process.pid))
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
-            return status, usage, False
+            return status, usage, peak, False
         time.sleep(POLL_SECONDS)
     process.kill()
     _, status, usage = os.wait4(process.pid, 0)
-    return status, usage, True
+    return status, usage, peak, True
+
+
+def _high_water_kb(pid: int) -> int:
+    """Largest resident memory of a process so far, from its status; 0 once it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
