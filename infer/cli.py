@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import json
 import os
 import sys
@@ -33,7 +34,6 @@ from infer.likelihoods.gaussian import GaussianMeasurements
 from infer.likelihoods.gaussian.summary import measured_values
 from infer.likelihoods.histfactory.rates import rates_record
 from infer.likelihoods.parametric.spectrum import spectra
-from infer.plots import save_measurement_figures
 
 Command = Callable[..., None]
 
@@ -322,7 +322,8 @@ def _figures(out: Path, given: _Input, result: infer.Measurement) -> None:
     likelihood, data, poi = given.likelihood, given.data, result.poi
     best = infer.fit(likelihood, data, poi=poi, settings=given.settings)
     ends = [infer.interval(likelihood, data, fitted=best, cl=cl, settings=given.settings) for cl in (ONE_SIGMA, 0.95)]
-    save_measurement_figures(
+    plots = importlib.import_module("infer.plots")  # brings matplotlib: half a second that only who draws should wait
+    plots.save_measurement_figures(
         out,
         measurement=result,
         scan=infer.scan(likelihood, data, fitted=best, settings=given.settings),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import math
 import sys
 import tempfile
 from collections.abc import Callable

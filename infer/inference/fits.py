@@ -34,7 +34,7 @@ from infer.inference.minimize import (
 from infer.likelihood import Likelihood, check_data
 from infer.parameters import Parameters
 from infer.threads import one_blas_thread
-from infer.typing import Matrix, Scalar
+from infer.typing import Matrix
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -291,11 +291,18 @@ def _least_measured(minimum: Minimum) -> float:
     return float(np.min(np.linalg.eigvalsh(block / np.outer(scale, scale)), initial=1.0))
 
 
-@eqx.filter_jit
-def _released(minimum: Minimum, at: Any) -> Scalar:
-    """Variance of one parameter with itself released from its bound, the others there held."""
-    inactive = minimum.inactive.at[at].set(True)
-    return restricted_inverse(minimum.curvature.hessian, inactive)[at, at]
+def _released(minimum: Minimum, at: int) -> float:
+    """Variance of one parameter with itself released from its bound, the others there held.
+
+    NaN where the Hessian is then not positive definite.
+    """
+    kept = np.append(np.flatnonzero(minimum.inactive), at)
+    block = np.asarray(minimum.curvature.hessian)[np.ix_(kept, kept)]
+    try:
+        # The last pivot of the Cholesky factor is what the others leave of this parameter's curvature.
+        return float(np.linalg.cholesky(block)[-1, -1] ** -2)
+    except np.linalg.LinAlgError:
+        return np.nan
 
 
 def _result(
@@ -312,7 +319,7 @@ def _result(
     variances = np.diagonal(covariance).copy()
     held = free & ~minimum.inactive
     for at in np.flatnonzero(held):
-        variances[at] = float(_released(solved.minimum, at)) if minimum.positive_definite else np.nan
+        variances[at] = _released(minimum, int(at)) if minimum.positive_definite else np.nan
     with np.errstate(invalid="ignore"):
         uncertainties = np.where(free & (variances > 0.0), np.sqrt(variances), np.nan)
     return FitResult(

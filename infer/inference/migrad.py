@@ -9,6 +9,7 @@ Source: James & Roos, Minuit, CPC 10 (1975) 343; iminuit, doi:10.5281/zenodo.394
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import equinox as eqx
 import jax
@@ -53,16 +54,17 @@ def migrad(likelihood: Likelihood, data: Data, box: Box) -> MigradResult:
         value, _ = _value_and_gradient(likelihood, data, jnp.asarray(base))
         return MigradResult(base, float(value), True, 1)
 
-    def at(x: FloatArray) -> tuple[float, FloatArray]:
+    @lru_cache(maxsize=1)  # MIGRAD asks for the value and the gradient of a point one after the other
+    def at(point: bytes) -> tuple[float, FloatArray]:
         theta = base.copy()
-        theta[free] = x
+        theta[free] = np.frombuffer(point)
         value, gradient = _value_and_gradient(likelihood, data, jnp.asarray(theta))
         slope = np.asarray(gradient)[free]
         if not (np.isfinite(value) and np.all(np.isfinite(slope))):
             return _FORBIDDEN, np.zeros(free.size)
         return float(value), slope
 
-    minuit = Minuit(lambda x: at(x)[0], base[free], grad=lambda x: at(x)[1])
+    minuit = Minuit(lambda x: at(x.tobytes())[0], base[free], grad=lambda x: at(x.tobytes())[1])
     minuit.errordef = Minuit.LIKELIHOOD
     minuit.limits = list(zip(np.asarray(box.lower)[free], np.asarray(box.upper)[free], strict=True))
     minuit.errors = _first_steps(likelihood)[free]
