@@ -6,9 +6,9 @@ arXiv:1503.07589.
 
 What is published: the values with their total statistical and systematic uncertainties (INPUTS),
 and how each systematic uncertainty splits into effects (TABLE, the observed columns of Table 1,
-rounded there to 0.01 GeV; "<0.01" is 0 here).  The table was written down from memory, not copied
-from the paper: the sums in quadrature of its columns, 0.27, 0.15, 0.04 and 0.16 GeV, are those that
-the paper prints, but single entries should be compared with the paper before they are quoted.
+rounded there to 0.01 GeV; "<0.01" is 0 here).  The entries have not been compared
+one by one with the printed table: the sums in quadrature of its columns, 0.27, 0.15, 0.04 and 0.16 GeV, are those that
+the paper prints, but a single entry should be compared with it before it is quoted.
 
 What is assumed here:
 
@@ -69,7 +69,7 @@ CORRELATIONS: dict[str, float | list[list[float]]] = {
 
 NOTES = [
     "Published: value, stat, and the sum in quadrature of syst, for each measurement.",
-    "Published, to 0.01 GeV: the split of syst into sources (Table 1), transcribed from memory.",
+    "Published, to 0.01 GeV: the split of syst into sources (Table 1); not yet compared entry by entry with the printed table.",
     "Assumed: each split is scaled so that its sum in quadrature is the published uncertainty.",
     "Assumed: all correlations; make_higgs_mass.py gives the reasons.",
 ]

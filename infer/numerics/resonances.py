@@ -57,7 +57,7 @@ class Voigt(Density):
         width: full width at half maximum of the Lorentzian, positive.
         resolution: standard deviation of the Gaussian, positive.
 
-    Accuracy: 1e-11 relative to ``scipy.special.voigt_profile`` while width > resolution / 10.
+    Accuracy: 1e-10 relative to ``scipy.special.voigt_profile`` while width > resolution / 10.
     """
 
     mass: Scalar = argument()
@@ -82,7 +82,7 @@ class BreitWigner(Density):
         width: in the same convention, positive.
         resolution: standard deviation of the Gaussian, positive and far below the mass.
         tilt: power of a factor that stands for what varies slowly across the peak, such as parton
-            luminosities; shifts the peak by about ``tilt (width^2 / 8 + resolution^2) / mass``.
+            luminosities; one unit moves the peak of the Z, seen with 1.1 GeV resolution, by 30 MeV.
     """
 
     mass: Scalar = argument()
