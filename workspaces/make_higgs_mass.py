@@ -69,7 +69,7 @@ CORRELATIONS: dict[str, float | list[list[float]]] = {
 
 NOTES = [
     "Published: value, stat, and the sum in quadrature of syst, for each measurement.",
-    "Published, to 0.01 GeV: the split of syst into sources (Table 1); not yet compared entry by entry with the printed table.",
+    "Published, to 0.01 GeV: the split of syst into sources (Table 1); entries not compared with the printed table.",
     "Assumed: each split is scaled so that its sum in quadrature is the published uncertainty.",
     "Assumed: all correlations; make_higgs_mass.py gives the reasons.",
 ]
