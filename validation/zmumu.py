@@ -144,6 +144,11 @@ def _without_radiation(analysis: Document) -> None:
     del signal["arguments"]["radiation"]
 
 
+def _without_radiation_and_tilt(analysis: Document) -> None:
+    _without_radiation(analysis)
+    analysis["parameters"][7]["fixed"] = True
+
+
 def _bernstein(analysis: Document) -> None:
     analysis["components"][1]["density"] = "bernstein"
     analysis["components"][1]["arguments"] = {"coefficients": [1, "c1", "c2"]}
@@ -162,6 +167,7 @@ VARIATIONS: dict[str, Callable[[Document], None]] = {
     "baseline": lambda _: None,
     "binned, 1 GeV": lambda analysis: analysis.update(bins=60),
     "no final-state radiation": _without_radiation,
+    "no final-state radiation, no tilt": _without_radiation_and_tilt,
     "no tilt": _parameter(7, fixed=True),
     "polynomial background": _bernstein,
     "70 to 110 GeV": _range(70.0, 110.0),
@@ -178,13 +184,13 @@ def row(label: str, analysis: Document, masses: FloatArray) -> str:
     good = goodness(analysis, masses, fitted)
     numbers = " | ".join(f"{fitted.value(k):.3f} ± {fitted.uncertainty(k):.3f}" for k in ("m", "width", "resolution"))
     verdict = f"{good.chi_square:.1f} / {good.degrees_of_freedom} | {good.p_value:.2g}"
-    return f"| {label} | {numbers} | {verdict} |"
+    return f"| {label} | {numbers} | {fitted.value('tilt'):.2f} | {verdict} |"
 
 
 def main(path: Path) -> None:
     """Print the table of variations and the measurements."""
     pairs = read_pairs(path)
-    print("| fit | m, GeV | Γ, GeV | resolution, GeV | χ² / ndf | p |\n|---|---|---|---|---|---|")
+    print("| fit | m, GeV | Γ, GeV | resolution, GeV | tilt | χ² / ndf | p |\n|---|---|---|---|---|---|---|")
     for label, vary in VARIATIONS.items():
         analysis = copy.deepcopy(document())
         vary(analysis)

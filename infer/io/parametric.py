@@ -195,7 +195,7 @@ def _likelihood(
         return Binned(parameters, components, edges=_bin_edges(top["bins"], source, grid))
     start = {p.name: p.init for p in parameters.values()}
     expected = sum(as_argument(c.events).at(start) for c in components)
-    capacity = room_for(max(expected, n_events))
+    capacity = room_for(max(expected, float(n_events)))
     low, high, panels = grid.low, grid.high, grid.panels
     return Unbinned(parameters, components, low=low, high=high, capacity=capacity, panels=panels)
 

@@ -213,12 +213,12 @@ def _tail_masses(distance: Edges, alpha: Scalar, power: Scalar) -> Masses:
     return scale * jnp.exp((1.0 - power) * start) * step * exprel((1.0 - power) * step)
 
 
-_EXPREL = [1.0 / math.factorial(k + 1) for k in range(14)]
+_EXPREL = [1.0 / math.factorial(k + 1) for k in range(9)]
 
 
 def exprel(t: Points) -> Points:
-    """``(exp(t) - 1) / t``, with all derivatives through t = 0: a series within 1/2."""
-    small = jnp.abs(t) < 0.5
+    """``(exp(t) - 1) / t``, with all derivatives through t = 0: a series within 1/10."""
+    small = jnp.abs(t) < 0.1
     near, far = jnp.where(small, t, 0.0), jnp.where(small, 1.0, t)
     series = jnp.zeros_like(t)
     for coefficient in _EXPREL[::-1]:

@@ -12,9 +12,9 @@ width that defines the Z mass: with gamma = Gamma / M,
     q^2 = M^2 (1 + i gamma) / (1 + gamma^2),    1 / (t^2 - q^2) = (1 / (t - q) - 1 / (t + q)) / 2 q,
 
 so that the convolution is exact: one Faddeeva function for the pole at q, and for the one at -q,
-hundreds of resolutions away, three terms of its asymptotic series.  Values are exact to 1e-10;
-second derivatives of the logarithm in the resolution lose digits far from the peak, a third of them
-at 30 resolutions, where events have no weight in them.
+hundreds of resolutions away, three terms of its asymptotic series.  Values are exact to 1e-10,
+first derivatives of the logarithm in the resolution to 1e-8 / resolution, second ones to
+1e-4 / resolution^2 within 100 resolutions of the peak, where w'' cancels.
 
 *Final-state radiation.*  A pair produced with mass s is seen with mass sqrt(z) s, and z follows the
 radiator of soft-photon exponentiation with the hard photon to first order,

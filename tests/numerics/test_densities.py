@@ -195,7 +195,7 @@ def test_exponential_is_smooth_through_slope_zero() -> None:
         assert jax.grad(jax.grad(log_mass))(at) == pytest.approx(9.0 / 12.0, rel=1e-8)
 
 
-@pytest.mark.parametrize("t", [-600.0, -3.0, -0.5001, -0.4999, 0.0, 1e-12, 0.4999, 0.5001, 20.0])
+@pytest.mark.parametrize("t", [-600.0, -3.0, -0.1001, -0.0999, 0.0, 1e-12, 0.0999, 0.1001, 20.0])
 def test_exprel_is_that_of_scipy(t: float) -> None:
     """Series and closed form meet."""
     assert float(exprel(jnp.asarray(t))) == pytest.approx(special.exprel(t), rel=4e-15)

@@ -29,7 +29,7 @@ from infer.numerics.densities import Density
 from infer.numerics.panels import nodes_and_weights
 from infer.numerics.poisson import sample_poisson
 from infer.parameters import Parameters
-from infer.typing import AuxVector, Key, Scalar, Vector
+from infer.typing import AuxVector, Key, MainData, Scalar, Vector
 
 _CELLS = 8192
 """Cells of the table from which toys are drawn; the density is linear within a cell."""
@@ -127,7 +127,7 @@ class Unbinned(Likelihood):
         """The closed form of the module's docstring."""
         return self.mixture.curvature(theta, self._at(main.values), main.weights)
 
-    def check_main(self, main: Events) -> None:
+    def check_main(self, main: MainData) -> None:
         """Refuse events of different lengths, outside the range, or with weights that are not finite.
 
         Raises:
