@@ -199,7 +199,7 @@ def main(path: Path) -> None:
     likelihood, data = parse(document(), pairs["mass"])
     print(fit(likelihood, data, verify=True).table())
     for poi in ("m", "width"):
-        print(measure(likelihood, data, poi=poi).to_json_dict())
+        print(measure(likelihood, data, poi=poi).table())
 
 
 if __name__ == "__main__":
