@@ -22,8 +22,14 @@ from infer.errors import (  # noqa: E402
     UntrustworthyError,
     WorkspaceError,
 )
+from infer.inference.campaigns import Run  # noqa: E402
+from infer.inference.coverage import Coverage, coverage  # noqa: E402
+from infer.inference.ensembles import Ensemble  # noqa: E402
+from infer.inference.experiments import PValue  # noqa: E402
 from infer.inference.fits import FitResult, Settings, fit  # noqa: E402
+from infer.inference.neyman import NeymanInterval, neyman, p_value  # noqa: E402
 from infer.inference.profiles import Interval, Scan, interval, scan  # noqa: E402
+from infer.inference.toys import Toys, toys  # noqa: E402
 from infer.likelihood import Correlated, Fixed, Likelihood, Product, Renamed  # noqa: E402
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation  # noqa: E402
 from infer.measurement import Measurement  # noqa: E402
@@ -31,8 +37,10 @@ from infer.parameters import Parameter, Parameters  # noqa: E402
 
 __all__ = [
     "Correlated",
+    "Coverage",
     "Data",
     "DataError",
+    "Ensemble",
     "FitResult",
     "Fixed",
     "HistFactory",
@@ -42,18 +50,26 @@ __all__ = [
     "Interval",
     "Likelihood",
     "Measurement",
+    "NeymanInterval",
+    "PValue",
     "Parameter",
     "ParameterError",
     "Parameters",
     "Product",
     "Renamed",
+    "Run",
     "Scan",
     "Settings",
+    "Toys",
     "UntrustworthyError",
     "WorkspaceError",
+    "coverage",
     "fit",
     "interval",
     "measure",
+    "neyman",
+    "p_value",
     "read_workspace",
     "scan",
+    "toys",
 ]

@@ -16,6 +16,7 @@ from infer.data import Data
 from infer.errors import ParameterError
 from infer.inference import breakdown
 from infer.inference.breakdown import Budget, Groups
+from infer.inference.coverage import coverage
 from infer.inference.fits import FitResult, Settings, fit, require_poi
 from infer.inference.profiles import ONE_SIGMA, Interval, interval, standard_deviations
 from infer.io.measurements import parse_measurements
@@ -24,7 +25,7 @@ from infer.io.pyhf_json import read_document
 from infer.likelihood import Likelihood
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation
 from infer.likelihoods.histfactory.spec import parse_workspace
-from infer.measurement import Measurement, ParameterEstimate
+from infer.measurement import CoveragePoint, CoverageRecord, Measurement, ParameterEstimate
 from infer.statement import Uncertainty
 from infer.typing import Key
 
@@ -79,6 +80,7 @@ def measure(
     verify: bool = False,
     key: Key | None = None,
     n_toys: int = 1000,
+    n_coverage: int | None = None,
 ) -> Measurement:
     """Measure one parameter: best fit, interval, error budget and certificate.
 
@@ -94,8 +96,9 @@ def measure(
         cl: Confidence level of all uncertainties.
         settings: Start values, bounds, fixed parameters and solver.
         verify: Repeat the fit with MIGRAD and compare.
-        key: Random key of the toys; ``bootstrap`` needs one.
+        key: Random key of the toys; ``bootstrap`` and ``n_coverage`` need one.
         n_toys: Toys per source; ``bootstrap`` uses it.
+        n_coverage: Test on so many toys, drawn at the best fit, whether the interval covers; None does not.
 
     Returns:
         The measurement; ``str()`` of it is the one line.
@@ -106,7 +109,7 @@ def measure(
     """
     began = time.perf_counter()
     settings = settings or Settings()
-    _check_definition(definition, key)
+    _check_definition(definition, key, n_coverage)
     fitted = fit(likelihood, data, poi=poi, settings=settings, verify=verify)
     name = require_poi(fitted)
     setting = breakdown.prepare(likelihood, fitted, name, groups)
@@ -114,18 +117,49 @@ def measure(
         return _measurement(fitted, data, name, None, None, definition, method, cl, {}, began)
     ends = interval(likelihood, data, poi=name, cl=cl, method=method, fitted=fitted, settings=settings)
     budget = _budget(setting, data, definition, settings, key, n_toys)
-    toys = {"toys": f"{n_toys} per source, key {jax.random.key_data(key).tolist()}"} if key is not None else {}
-    return _measurement(fitted, data, name, ends, budget, definition, method, cl, toys, began)
+    toys = {}
+    if key is not None and definition == "bootstrap":
+        toys["toys"] = f"{n_toys} per source, key {jax.random.key_data(key).tolist()}"
+    measured = _measurement(fitted, data, name, ends, budget, definition, method, cl, toys, began)
+    if key is None or n_coverage is None:
+        return measured
+    return _with_coverage(measured, likelihood, data, name, settings, key, n_coverage, began)
 
 
-def _check_definition(definition: str, key: Key | None) -> None:
+def _with_coverage(
+    measured: Measurement,
+    likelihood: Likelihood,
+    data: Data,
+    name: str,
+    settings: Settings,
+    key: Key,
+    n: int,
+    began: float,
+) -> Measurement:
+    """The measurement with a coverage test of its own interval at its own best fit."""
+    tested = coverage(
+        likelihood, data, key=key, n_toys=n, poi=name, methods=[measured.interval], cl=measured.cl, settings=settings
+    )
+    points = tuple(
+        CoveragePoint(r.truth, r.n, r.n_failed, r.covered, r.coverage, r.clopper_pearson) for r in tested.results
+    )
+    return replace(
+        measured,
+        coverage=CoverageRecord(measured.interval, measured.cl, points),
+        provenance={**measured.provenance, "coverage": f"{n} toys, key {jax.random.key_data(key).tolist()}"},
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _check_definition(definition: str, key: Key | None, n_coverage: int | None) -> None:
     if definition not in breakdown.DEFINITIONS:
         known = ", ".join(breakdown.DEFINITIONS)
         raise ParameterError(f"definition must be one of {known}, got {definition!r}.")
-    if (definition == "bootstrap") != (key is not None):
+    if (definition == "bootstrap" or n_coverage is not None) != (key is not None):
         raise ParameterError(
-            "the bootstrap, and no other definition, draws toys with a random key: pass key=jax.random.key(1) "
-            f"together with definition='bootstrap', got definition {definition!r}."
+            "the bootstrap and the coverage test, and nothing else, draw toys with a random key: pass "
+            "key=jax.random.key(1) together with definition='bootstrap' or n_coverage=1000, "
+            f"got definition {definition!r}."
         )
 
 

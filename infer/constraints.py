@@ -269,6 +269,23 @@ class ConstraintTerms(eqx.Module):
             aux = aux.at[p.aux].set(sample_poisson(count_key, p.width * theta[p.at]))
         return aux
 
+    def draw(self, theta: Vector, aux: AuxVector, key: Key) -> Vector:
+        """``theta`` with every constrained parameter drawn from what its auxiliary datum says of it.
+
+        That is the constraint read as a density of the parameter, a posterior under a flat prior:
+        Gamma(a + 1, scale) for counts, flat in the logarithm for log-normal terms.
+        """
+        n, p, g = self.normal, self.poisson, self.lognormal
+        normal_key, count_key = jax.random.split(key)
+        noise = jax.random.normal(normal_key, (self.size,), dtype=theta.dtype)
+        theta = theta.at[n.at].set(aux[n.aux] + n.width * noise[n.aux])
+        theta = theta.at[g.at].set(aux[g.aux] * g.width ** noise[g.aux])
+        for b in self.blocks:
+            theta = theta.at[b.at].set(aux[b.aux] + jnp.linalg.cholesky(b.covariance) @ noise[b.aux])
+        if p.at.shape[0]:
+            theta = theta.at[p.at].set(jax.random.gamma(count_key, aux[p.aux] + 1.0) / p.width)
+        return theta
+
     def score_derivative(self, theta: Vector) -> Float[Array, "p a"]:
         """``d2(-logpdf) / d theta d a`` with shape (P, A); for log-normal terms, ``a`` means ln a.
 

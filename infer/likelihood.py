@@ -75,6 +75,10 @@ class Likelihood(eqx.Module):
         """Sentences about the model that a fit's certificate repeats, e.g. on repaired input."""
         return ()
 
+    def remarks_at(self, theta: Vector, main: MainData) -> tuple[str, ...]:  # noqa: ARG002  # for others to use
+        """Sentences about one point of the model, such as a best fit; not inside jit."""
+        return ()
+
     def check_main(self, main: MainData) -> None:
         """Refuse main data that do not fit; a class whose data may vary in shape overrides this.
 
@@ -109,6 +113,26 @@ class Likelihood(eqx.Module):
         self._check_shapes(theta)
         main_key, aux_key = jax.random.split(key)
         return Data(self.sample_main(theta, main_key), self.constraints.sample(theta, aux_key))
+
+    @property
+    def simulated_parameters(self) -> tuple[str, ...]:
+        """Parameters whose auxiliary data are the simulated samples themselves; see `resimulated`."""
+        return ()
+
+    def resimulated(self, key: Key, scale: Scalar) -> Likelihood:  # noqa: ARG002  # for others to use
+        """The same model from other simulated samples, ``scale`` times as large: its templates fluctuate.
+
+        Args:
+            key: Random key of the samples.
+            scale: Their size in units of those that the model was made of.
+
+        Raises:
+            ParameterError: The likelihood is not made of simulated samples, or does not know their size.
+        """
+        raise ParameterError(
+            f"a {type(self).__name__} likelihood has no simulated templates that could fluctuate; "
+            "leave out the finite-MC mode."
+        )
 
     def information_main(self, theta: Vector) -> Matrix:
         """Expected (Fisher) information of the main data: the variance of their score.
@@ -212,6 +236,11 @@ class Product(Likelihood):
         """Those of the components, with the component's name."""
         return tuple(f"{k}: {r}" for k, c in self.components.items() for r in c.remarks)
 
+    def remarks_at(self, theta: Vector, main: MainData) -> tuple[str, ...]:
+        """Those of the components, with the component's name."""
+        parts = {k: c.remarks_at(theta[self.positions[k]], main[k]) for k, c in self.components.items()}
+        return tuple(f"{k}: {remark}" for k, remarks in parts.items() for remark in remarks)
+
     def check_main(self, main: MainData) -> None:
         """Each component checks its own.
 
@@ -287,6 +316,10 @@ class _View(Likelihood):
     def remarks(self) -> tuple[str, ...]:
         """As the wrapped likelihood."""
         return self.inner.remarks
+
+    def remarks_at(self, theta: Vector, main: MainData) -> tuple[str, ...]:
+        """As the wrapped likelihood."""
+        return self.inner.remarks_at(theta[self.positions], main)
 
     def check_main(self, main: MainData) -> None:
         """As the wrapped likelihood."""

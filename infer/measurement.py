@@ -188,8 +188,9 @@ class Measurement:
             object.__setattr__(self, name, dict(getattr(self, name)))
 
     def __str__(self) -> str:
-        """The result as one line of text."""
-        return text_line(self._said, name=self.poi, unit=self.unit)
+        """The result as one line of text, with what a coverage test found."""
+        line = text_line(self._said, name=self.poi, unit=self.unit)
+        return f"{line}{_coverage_phrase(self.coverage)}"
 
     def to_latex(self) -> str:
         """The result as LaTeX, with the content of the one line."""
@@ -319,6 +320,15 @@ def _credentials(c: Certificate) -> str:
         "" if ratio is None else f"sandwich over inverse Hessian {ratio:.3f}",
     ]
     return "; ".join(filter(None, clauses))
+
+
+def _coverage_phrase(record: CoverageRecord | None) -> str:
+    """What the one line says of a coverage test."""
+    if record is None or not record.points:
+        return ""
+    point = record.points[0]
+    low, high = (100 * end for end in point.clopper_pearson)
+    return f" [covered in {100 * point.coverage:.1f} % of {point.n} toys, {low:.1f} to {high:.1f} %]"
 
 
 def _coverage_line(point: CoveragePoint, record: CoverageRecord) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from infer.cli import main
 from tests.io.broken import BROKEN, Broken, valid_workspace
+from tests.runner import Run, runner
 from tests.test_api import flat_workspace, write
 
 SEARCH = Path(__file__).parents[1] / "workspaces" / "search.json"
@@ -20,56 +18,10 @@ HIGGS = SEARCH.parent / "higgs_mass.json"
 STATUS = {"converged", "edm", "projected_gradient", "positive_definite", "at_bound"}
 
 
-class Ran:
-    """What a command did.
-
-    Attributes:
-        code: exit code.
-        out: standard output.
-        err: standard error.
-    """
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-    @property
-    def json(self) -> Any:
-        """Standard output, which must be one JSON object in one line and nothing else."""
-        assert self.err == ""
-        assert self.out.endswith("\n")
-        assert self.out.count("\n") == 1
-        return json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-
-    @property
-    def complaint(self) -> str:
-        """Standard error, which must be one line, with nothing on standard output and exit code 2."""
-        assert self.code == 2
-        assert self.out == ""
-        assert self.err.endswith("\n")
-        assert self.err.count("\n") == 1
-        assert self.err.startswith("infer: ")
-        return self.err
-
-
-Run = Callable[..., Ran]
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command in this process."""
-
-    def call(*arguments: object) -> Ran:
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as leaving:
-            code = leaving.code
-        else:
-            code = 0
-        captured = capsys.readouterr()
-        assert isinstance(code, int)
-        return Ran(code, captured.out, captured.err)
-
-    return call
+    return runner(capsys)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from infer.constraints import (
 )
 from infer.errors import ParameterError
 from infer.typing import AuxVector, Scalar
+from tests.contract.zscores import covariance_deviation, mean_deviation
 
 COVARIANCE = ((0.25, 0.06, 0.0), (0.06, 0.04, -0.05), (0.0, -0.05, 1.0))
 JOINT = MultivariateNormal(("c", "a", "b"), COVARIANCE)
@@ -329,3 +330,60 @@ def test_a_multivariate_term_needs_all_its_parameters() -> None:
         ConstraintTerms.build(("a", "b", "c"), (JOINT, Normal(1.0), JOINT))
     with pytest.raises(ParameterError, match="'c' does not"):
         ConstraintTerms.build(("a", "b"), (JOINT, JOINT))
+
+
+# ------------------------------------------------------------------------------------- drawn parameters
+
+
+def _drawn(terms: ConstraintTerms, n: int = N) -> np.ndarray:
+    """Parameters drawn from their constraints, with shape (n, P)."""
+    keys = jax.random.split(jax.random.key(11), n)
+    return np.array(jax.jit(jax.vmap(lambda key: terms.draw(THETA, AUX, key)))(keys))
+
+
+def test_drawn_parameters_have_the_moments_of_their_constraints(terms: ConstraintTerms) -> None:
+    """Means and covariance of 20000 draws, in logarithms for log-normal terms (false-alarm rate 2e-4).
+
+    Normal terms: mean a, the declared covariance.  Log-normal: ln a and ln kappa.  Poisson: a Gamma
+    distribution with mean (a + 1) / scale and variance (a + 1) / scale^2.
+    """
+    draws = _drawn(terms)
+    draws[:, 1] = np.log(draws[:, 1])
+    constrained = [0, 1, 3, 4, 5, 6, 7]  # all but `free`
+    mean = np.array([0.1, np.log(0.95), -2.6, 24.0 / 25.0, 120.7, 1.7, 5.0 / 3.5])
+    covariance = np.diag([0.0, np.log(1.2) ** 2, 0.0, 24.0 / 25.0**2, 0.25, 0.0, 5.0 / 3.5**2])
+    block = np.array([5, 0, 2])  # c, a, b
+    covariance[np.ix_(block, block)] = COVARIANCE
+    residual = draws[:, constrained] - mean
+    for worst, limit in (mean_deviation(residual, np.zeros(7)), covariance_deviation(residual, covariance)):
+        assert worst < limit
+
+
+def test_drawn_parameters_leave_the_free_ones_alone(terms: ConstraintTerms) -> None:
+    """A parameter without a constraint is not drawn."""
+    assert np.all(_drawn(terms, 5)[:, 2] == -7.0)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "aux", "logarithmic"),
+    [(Normal(0.3), 1.4, False), (Poisson(25.0), 31.0, False), (Poisson(3.5), 0.0, False), (LogNormal(1.3), 0.8, True)],
+    ids=["normal", "poisson", "no count", "log-normal"],
+)
+def test_drawn_parameters_follow_the_constraint_read_as_a_density(
+    constraint: Normal | Poisson | LogNormal, aux: float, logarithmic: bool
+) -> None:
+    """Kolmogorov-Smirnov with ``exp(logpdf)`` over the parameter, normalised by the trapezoidal rule (1e-4 each).
+
+    Under a flat prior of the parameter, or of its logarithm for a log-normal term.
+    """
+    terms = one(constraint)
+    theta = np.linspace(1e-6, 8.0, 20_001)
+    values = jax.jit(jax.vmap(lambda x: terms.logpdf(x[None], jnp.array([aux]))))(jnp.asarray(theta))
+    density = np.exp(np.asarray(values)) / (theta if logarithmic else 1.0)
+    cumulative = np.append(0.0, np.cumsum(0.5 * (density[1:] + density[:-1]) * np.diff(theta)))
+    keys = jax.random.split(jax.random.key(2), 5000)
+    draws = np.asarray(jax.vmap(lambda key: terms.draw(jnp.array([1.0]), jnp.array([aux]), key))(keys))[:, 0]
+    test = stats.kstest(draws, lambda x: np.interp(x, theta, cumulative / cumulative[-1]))
+    assert test.pvalue > FALSE_ALARM
+    other = stats.kstest(1.2 * draws, lambda x: np.interp(x, theta, cumulative / cumulative[-1]))
+    assert other.pvalue < FALSE_ALARM  # draws that are a fifth too large are noticed

@@ -16,8 +16,10 @@ import infer
 
 EXPECTED = [
     "Correlated",
+    "Coverage",
     "Data",
     "DataError",
+    "Ensemble",
     "FitResult",
     "Fixed",
     "HistFactory",
@@ -27,22 +29,42 @@ EXPECTED = [
     "Interval",
     "Likelihood",
     "Measurement",
+    "NeymanInterval",
+    "PValue",
     "Parameter",
     "ParameterError",
     "Parameters",
     "Product",
     "Renamed",
+    "Run",
     "Scan",
     "Settings",
+    "Toys",
     "UntrustworthyError",
     "WorkspaceError",
+    "coverage",
     "fit",
     "interval",
     "measure",
+    "neyman",
+    "p_value",
     "read_workspace",
     "scan",
+    "toys",
 ]
-RECORDS = ["FitResult", "Interval", "Measurement", "Scan", "Settings"]
+RECORDS = [
+    "Coverage",
+    "Ensemble",
+    "FitResult",
+    "Interval",
+    "Measurement",
+    "NeymanInterval",
+    "PValue",
+    "Run",
+    "Scan",
+    "Settings",
+    "Toys",
+]
 PUBLIC = {name: getattr(infer, name) for name in EXPECTED if hasattr(infer, name)}
 FUNCTIONS = [name for name, value in PUBLIC.items() if inspect.isfunction(value)]
 CLASSES = [name for name, value in PUBLIC.items() if inspect.isclass(value)]

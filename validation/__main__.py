@@ -6,8 +6,10 @@ from pathlib import Path
 import click
 
 from validation import pyhf_agreement, tables, workspaces
-from validation.bench import cold_start, fit
+from validation.bench import cold_start, fit, toy_scaling, toys
 from validation.bench.peers import TOOLS, default_peers
+from validation.coverage import run as coverage_run
+from validation.coverage import suites
 
 _PATH = click.Path(path_type=Path)
 _NAMES = click.argument("names", nargs=-1)
@@ -52,6 +54,24 @@ def against_pyhf(names: Sequence[str], folder: Sequence[Path], points: int, seed
         raise SystemExit(1)
 
 
+@app.command("coverage")
+@_NAMES
+@click.option("--n", type=int, help="Toys of each truth, instead of each suite's own number.")
+@click.option("--workers", default=0, help="Processes that share the toys; 0 computes in this one.")
+@_RESULTS
+def coverage(names: Sequence[str], n: int | None, workers: int, results: Path) -> None:
+    """Coverage of intervals on toys, against closed forms; exits 1 if an interval said to cover does not."""
+    known = suites.load_all()
+    if unknown := sorted(set(names) - set(known)):
+        raise click.UsageError(f"no such suite: {unknown}; found {sorted(known)}")
+    outcome = coverage_run.run(
+        [known[name] for name in names or known], list(known), n=n, workers=workers, results=results
+    )
+    click.echo(outcome.report())
+    if outcome.failed:
+        raise SystemExit(1)
+
+
 @bench.command("fit")
 @_NAMES
 @_FOLDER
@@ -84,6 +104,52 @@ def bench_fit(
         "bench_fit",
         fit.markdown(entries, options, cold_start.markdown(start)),
         fit.record(entries, options) | {"cold_start": cold_start.record(start)},
+    )
+    click.echo(page.read_text())
+
+
+@bench.command("toys")
+@_NAMES
+@_FOLDER
+@click.option("--peers", type=_PATH, help="Folder that bench/setup_peers.sh filled.")
+@click.option("--toys", "n_toys", default=2000, help="Toys of each workspace.")
+@click.option("--rounds", default=3, help="How often every tool has its turn.")
+@click.option("--budget", default=20.0, help="Seconds of fitting for one tool in one round.")
+@click.option("--engine-budget", default=120.0, help="Seconds of MIGRAD on a workspace; 0 leaves it out.")
+@click.option("--seed", default=1)
+@click.option("--scaling/--no-scaling", default=True, help="Whether to measure how this package scales, too.")
+@click.option("--limit", default=600.0, help="Seconds for one row of the scaling tables.")
+@_RESULTS
+def bench_toys(
+    names: Sequence[str],
+    folder: Sequence[Path],
+    peers: Path | None,
+    n_toys: int,
+    rounds: int,
+    budget: float,
+    engine_budget: float,
+    seed: int,
+    scaling: bool,
+    limit: float,
+    results: Path,
+) -> None:
+    """The same toys fitted by this package and its peers, and how toys scale."""
+    options = toys.Options(
+        (peers or default_peers()).absolute(),
+        n_toys=n_toys,
+        seed=seed,
+        rounds=rounds,
+        budget=budget,
+        engine_budget=engine_budget,
+    )
+    comparison = toys.run(toys.available(chosen(names, folder), everything=bool(names)), options)
+    rows = toy_scaling.run(limit) if scaling else []
+    extra = [toy_scaling.markdown(rows)] if rows else []
+    page, _ = tables.write(
+        results,
+        "bench_toys",
+        toys.markdown(comparison, options, *extra),
+        toys.record(comparison, options) | {"scaling": toy_scaling.record(rows)},
     )
     click.echo(page.read_text())
 

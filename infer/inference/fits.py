@@ -230,7 +230,7 @@ def fit(
         better = eqx.tree_at(lambda b: b.start, box, jnp.asarray(check.theta))
         solved, engine = _solve(likelihood, data, better, settings.solver), "migrad"
     solved = _without_flat_directions(likelihood, data, box, solved)
-    result = _result(likelihood, parameters, name, solved, engine, box)
+    result = _result(likelihood, data, parameters, name, solved, engine, box)
     if check is not None:
         result = _verified(result, check.nll)
     return replace(result, seconds=time.perf_counter() - began)
@@ -307,6 +307,7 @@ def _released(minimum: Minimum, at: int) -> float:
 
 def _result(
     likelihood: Likelihood,
+    data: Data,
     parameters: Parameters,
     poi: str | None,
     solved: Solved,
@@ -332,7 +333,7 @@ def _result(
         inactive=np.asarray(minimum.inactive),
         twice_nll=2.0 * float(minimum.curvature.value),
         poi=poi,
-        certificate=_certificate(likelihood, parameters, minimum, held),
+        certificate=_certificate(likelihood, data, parameters, minimum, held),
         engine=engine,
         n_steps=int(minimum.n_steps),
         seconds=0.0,
@@ -341,6 +342,7 @@ def _result(
 
 def _certificate(
     likelihood: Likelihood,
+    data: Data,
     parameters: Parameters,
     minimum: Minimum,
     held: npt.NDArray[np.bool_],
@@ -353,7 +355,7 @@ def _certificate(
         positive_definite=bool(minimum.positive_definite),
         smallest_eigenvalue=_smallest_eigenvalue(minimum),
         at_bound=tuple(parameters.names[i] for i in np.flatnonzero(held)),
-        notices=likelihood.remarks,
+        notices=(*likelihood.remarks, *likelihood.remarks_at(jnp.asarray(minimum.theta), data.main)),
     )
 
 

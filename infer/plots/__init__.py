@@ -9,10 +9,18 @@ profile likelihood           `Scan`, `Interval`                       `profile.p
 data and rates by channel    `RatesRecord` (HistFactory)              `rates.rates_figure`
 published measurements       `MeasuredValue`, `Measurement`           `measurements.measurements_figure`
 events and fitted density    `Spectrum` (parametric)                  `density.density_figure`
+best fits of toys            `Toys`                                   `toys.estimates_figure`
+pulls of toys                `Toys`                                   `toys.poi_pull_figure`
+pulls of all parameters      `Toys`                                   `toys.toy_pulls_figure`
+coverage                     `Coverage`                               `coverage.coverage_figure`
+bias and width of pulls      `Coverage`                               `coverage.bias_figure`
+lengths of intervals         `Coverage`                               `coverage.lengths_figure`
+finite simulation            `FiniteMC`                               `finite_mc.finite_mc_figure`
+Neyman's construction        `NeymanInterval`                         `neyman.neyman_figure`
 ==========================  =======================================  ===============================
 
 Every function returns a `matplotlib.figure.Figure` that is tied to no window and no global state;
-`save_measurement_figures` stores all that a measurement has.
+`save_measurement_figures` stores all that a measurement has, and so do the others for their records.
 """
 
 from __future__ import annotations
@@ -23,29 +31,49 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from infer.inference.coverage import Coverage
+from infer.inference.finite_mc import FiniteMC
+from infer.inference.neyman import NeymanInterval
 from infer.inference.profiles import Interval, Scan
+from infer.inference.toys import Toys
 from infer.likelihoods.gaussian.summary import MeasuredValue
 from infer.likelihoods.histfactory.rates import RatesRecord
 from infer.likelihoods.parametric.spectrum import Spectrum
 from infer.measurement import Measurement
 from infer.plots.budget import budget_figure
+from infer.plots.coverage import bias_figure, coverage_figure, lengths_figure
 from infer.plots.density import density_figure
+from infer.plots.finite_mc import finite_mc_figure
 from infer.plots.measurements import measurements_figure
+from infer.plots.neyman import neyman_figure
 from infer.plots.profile import profile_figure
 from infer.plots.pulls import pulls_figure, pulls_of
 from infer.plots.rates import rates_figure, sample_colours, stacks_of
 from infer.plots.style import FORMATS, file_names, save_figure
+from infer.plots.toys import estimates_figure, poi_pull_figure, toy_pulls_figure
 
 __all__ = [
+    "bias_figure",
     "budget_figure",
+    "coverage_figure",
     "density_figure",
+    "estimates_figure",
+    "finite_mc_figure",
+    "lengths_figure",
     "measurements_figure",
+    "neyman_figure",
+    "poi_pull_figure",
     "profile_figure",
     "pulls_figure",
     "rates_figure",
     "sample_colours",
+    "save_coverage_figures",
+    "save_finite_mc_figures",
     "save_measurement_figures",
+    "save_neyman_figures",
+    "save_toys_figures",
     "stacks_of",
+    "toy_pulls_figure",
 ]
 
 TOP_PULLS = 60
@@ -80,12 +108,87 @@ def save_measurement_figures(
     Returns:
         The files, in the order in which one would read them.
     """
+    figures = _figures(measurement, scan, intervals, rates, measured, combinations, spectra)
+    return _save(directory, figures, formats)
+
+
+def save_toys_figures(directory: str | Path, record: Toys, *, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Store the figures of toys: best fits, and pulls of the parameter of interest and of all parameters.
+
+    Args:
+        directory: Where to; made if it is not there.
+        record: The toys.
+        formats: File formats that matplotlib knows, by suffix.
+
+    Returns:
+        The files, in the order in which one would read them.
+    """
+    return _save(directory, _toys_figures(record), formats)
+
+
+def save_coverage_figures(directory: str | Path, record: Coverage, *, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Store the figures of a study of coverage: coverage, bias and pulls, and lengths of the intervals.
+
+    Args:
+        directory: Where to; made if it is not there.
+        record: The study.
+        formats: File formats that matplotlib knows, by suffix.
+
+    Returns:
+        The files, in the order in which one would read them.
+    """
+    return _save(directory, _coverage_figures(record), formats)
+
+
+def save_finite_mc_figures(directory: str | Path, record: FiniteMC, *, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Store the figure of coverage against the size of the simulated samples.
+
+    Args:
+        directory: Where to; made if it is not there.
+        record: Coverage at every size.
+        formats: File formats that matplotlib knows, by suffix.
+
+    Returns:
+        The files.
+    """
+    return _save(directory, iter([("finite_mc", finite_mc_figure(record))]), formats)
+
+
+def save_neyman_figures(
+    directory: str | Path, record: NeymanInterval, *, formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """Store the figure of Neyman's construction.
+
+    Args:
+        directory: Where to; made if it is not there.
+        record: The interval.
+        formats: File formats that matplotlib knows, by suffix.
+
+    Returns:
+        The files.
+    """
+    return _save(directory, iter([("neyman", neyman_figure(record))]), formats)
+
+
+def _save(directory: str | Path, figures: Iterator[tuple[str, Figure]], formats: Sequence[str]) -> list[Path]:
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for name, figure in _figures(measurement, scan, intervals, rates, measured, combinations, spectra):
+    for name, figure in figures:
         written += save_figure(figure, folder, name, formats)
     return written
+
+
+def _toys_figures(record: Toys) -> Iterator[tuple[str, Figure]]:
+    yield "toys_estimates", estimates_figure(record)
+    yield "toys_pull", poi_pull_figure(record)
+    yield "toys_pulls", toy_pulls_figure(record)
+
+
+def _coverage_figures(record: Coverage) -> Iterator[tuple[str, Figure]]:
+    yield "coverage", coverage_figure(record)
+    yield "coverage_bias", bias_figure(record)
+    yield "coverage_lengths", lengths_figure(record)
 
 
 def _figures(

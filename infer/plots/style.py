@@ -12,6 +12,7 @@ mathematics into them, and `elide` shortens them in the middle, since both ends 
 
 from __future__ import annotations
 
+import math
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,8 +29,8 @@ from matplotlib.font_manager import fontManager
 from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import NullLocator
 
-from infer.numerics.rounding import MAX_DIGITS, MINUS, Layout, leading_exponent, power_of_ten
-from infer.statement import Uncertainty
+from infer.numerics.rounding import MAX_DIGITS, MINUS, TIMES, Layout, leading_exponent, power_of_ten
+from infer.statement import Uncertainty, result_layout
 
 PAGE = 7.2
 """Width in inches of the page of a journal."""
@@ -230,6 +231,16 @@ def two_digits(layout: Layout, u: Uncertainty) -> Layout:
         return layout
     decimals = 1 - leading_exponent(min(sides)) + layout.exponent
     return replace(layout, decimals=max(layout.decimals, min(decimals, MAX_DIGITS - 1)))
+
+
+def with_error(value: float, error: float) -> str:
+    """A number with its standard error, rounded by it."""
+    if not (math.isfinite(error) and error > 0.0):
+        return f"{value:.4g}".replace("-", MINUS)
+    u = Uncertainty(error, error)
+    layout = two_digits(result_layout(value, u), u)
+    power = f" {TIMES} {power_of_ten(layout.exponent)}" if layout.exponent else ""
+    return f"{layout.text(value).replace('-', MINUS)} ± {layout.text(error)}{power}"
 
 
 def signed(x: float, decimals: int = 2) -> str:

@@ -385,15 +385,77 @@ def test_events_where_none_are_expected() -> None:
     assert not any(bool(jnp.any(jnp.isnan(leaf))) for leaf in jax.tree.leaves(curvature))
 
 
-@pytest.mark.parametrize("observed", [0.0, 2.0])
 @pytest.mark.parametrize("mu", [-3.0, -1e-9])
-def test_negative_rate_is_impossible(observed: float, mu: float) -> None:
-    """A negative total rate has log-probability -inf whatever is seen, and nothing is NaN."""
-    likelihood, data = empty_bins(observed)
+def test_negative_rate_with_events_is_impossible(mu: float) -> None:
+    """Events where a negative number is expected have log-probability -inf, and nothing is NaN."""
+    likelihood, data = empty_bins(2.0)
     theta = jnp.asarray(likelihood.parameters.vector({"mu": mu}))
     assert float(likelihood.log_main(theta, data.main)) == -np.inf
     curvature = closed_form(likelihood, theta, data.main)
     assert not any(bool(jnp.any(jnp.isnan(leaf))) for leaf in jax.tree.leaves(curvature))
+
+
+@pytest.mark.parametrize("mu", [-1.0, -1e-9, -1e-35, 0.5])
+def test_empty_bin_goes_on_straight_below_zero(mu: float) -> None:
+    """With zero counts the log-probability is minus the rate, of either sign: pyhf's, its derivatives, and autodiff's."""
+    likelihood, data = empty_bins(0.0)
+    theta = likelihood.parameters.vector({"mu": mu, "theory": 0.4, "b": -0.3})
+    rates = np.asarray(likelihood.expected_main(jnp.asarray(theta)))
+    assert np.sign(rates[1]) == np.sign(mu)
+    backend = pyhf.tensor.numpy_backend(precision="64b")
+    wanted = float(np.sum(backend.poisson_logpdf(np.asarray(data.main), rates)))
+    assert float(likelihood.log_main(jnp.asarray(theta), data.main)) == pytest.approx(wanted, rel=1e-12)
+    assert_derivatives(likelihood, theta, data.main)
+
+
+def dipping() -> tuple[HistFactory, Data]:
+    """Templates that a shift makes negative, in two empty bins of channel B, under every kind of factor."""
+    stat = modifier("mc", "staterror", [0.3, 0.2, 0.2])
+    background = [histo("jes", [2.0, 0.9, 1.2], [4.0, -0.5, -0.2]), modifier("own", "shapesys", [0.5, 0.1, 0.1])]
+    document = workspace(
+        {
+            "A": {"background": ([50.0], [histo("jes", [45.0], [55.0]), norm("xsec", 0.9, 1.1)])},
+            "B": {
+                "signal": ([1.0, 0.1, 0.1], [MU, stat, norm("xsec", 0.8, 1.3)]),
+                "background": ([3.0, 0.2, 0.5], [*background, stat, norm("xsec", 0.9, 1.2)]),
+                "other": (
+                    [1.0, 0.0, 0.0],
+                    [modifier("k", "normfactor"), histo("jer", [0.9, 0.1, 0.0], [1.2, -0.1, 0.0])],
+                ),
+            },
+        },
+        {"A": [52.0], "B": [4.0, 0.0, 0.0]},
+    )
+    return built(document)
+
+
+@pytest.mark.parametrize("mu", [0.0, 0.7])
+@pytest.mark.parametrize("alpha", [0.5, 2.0, 4.5])
+def test_closed_form_at_negative_rates_of_empty_bins(alpha: float, mu: float) -> None:
+    """Shifted below zero in empty bins, at mu = 0 and with bin-by-bin factors at their bounds, it is autodiff's."""
+    likelihood, data = dipping()
+    parameters = likelihood.parameters
+    gammas = {name: parameters.lower[at] for at, name in enumerate(parameters) if name in ("mc[1]", "own[2]")}
+    for extra in ({}, gammas, dict.fromkeys(gammas, 10.0)):
+        theta = parameters.vector({"jes": alpha, "jer": 1.5, "mu": mu, "k": 0.0, **extra})
+        assert_derivatives(likelihood, theta, data.main)
+    assert np.min(likelihood.expected_main(jnp.asarray(parameters.vector({"jes": 2.0, "jer": 1.5})))) < -0.1
+
+
+def test_negative_rates_of_empty_bins_are_remarked() -> None:
+    """The certificate of a fit that ends there names the first bin and the lowest rate; elsewhere nothing is said."""
+    likelihood, data = dipping()
+    theta = jnp.asarray(likelihood.parameters.vector({"jes": 2.0, "mu": 0.0}))
+    rates = np.asarray(likelihood.expected_main(theta))
+    (remark,) = likelihood.remarks_at(theta, data.main)
+    assert (
+        remark == f"2 empty bins, first bin 1 of channel 'B', would hold down to {rates.min():.3g} events at this point"
+    )
+    one = jnp.asarray(likelihood.parameters.vector({"jes": 0.8, "mu": 0.0}))
+    assert np.sum(np.asarray(likelihood.expected_main(one)) < 0.0) == 1
+    assert likelihood.remarks_at(one, data.main)[0].startswith("1 empty bin, first bin 1 of channel 'B', ")
+    assert likelihood.remarks_at(jnp.asarray(likelihood.parameters.init), data.main) == ()
+    assert likelihood.remarks_at(theta, data.main + 1.0) == ()
 
 
 def test_sampling_a_negative_rate_gives_no_events() -> None:
