@@ -16,7 +16,7 @@ from scipy.special import ndtri_exp
 
 from infer.compute import Table
 from infer.data import Data
-from infer.errors import ParameterError
+from infer.errors import ParameterError, UntrustworthyError
 from infer.inference.campaigns import Columns, Run, conduct, prepare, rows
 from infer.inference.ensembles import Ensemble
 from infer.inference.fits import FitResult, Settings, fit, require_poi
@@ -29,6 +29,8 @@ from infer.numerics.binomial import clopper_pearson
 from infer.typing import Key
 
 FloatArray = npt.NDArray[np.float64]
+
+_DEEPER = 1e-3  # a conditional fit below the best fit by more than this in 2NLL disproves it
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,11 @@ class Experiment:
         return replace(self, run=replace(self.run, folder=folder, resume=bool(folder and folder.exists())))
 
     def observed(self, value: float) -> float:
-        """The test statistic of the observed data."""
+        """The test statistic of the observed data.
+
+        Raises:
+            UntrustworthyError: A fit that it needs has no certificate, or disproves the best fit.
+        """
         best = np.asarray(self.best.value(self.poi))
         free = np.asarray(self.best.twice_nll)
         held = np.asarray(self._profiled(value))
@@ -159,8 +165,20 @@ class Experiment:
         return float(test_statistic(self.statistic, value, best=best, free=free, held=held, null=null))
 
     def _profiled(self, value: float) -> float:
-        held = replace(self.settings, fixed={**self.settings.fixed, self.poi: value})
-        return fit(self.likelihood, self.data, poi=self.poi, settings=held).twice_nll
+        settings = replace(self.settings, fixed={**self.settings.fixed, self.poi: value})
+        held = fit(self.likelihood, self.data, poi=self.poi, settings=settings)
+        for found in (self.best, held):
+            if not found.certificate.converged:
+                raise UntrustworthyError(
+                    f"no {self.statistic} of the observed data, whose fit failed ({found.certificate.message}); "
+                    "try other start values."
+                )
+        if held.twice_nll < self.best.twice_nll - _DEEPER:
+            raise UntrustworthyError(
+                f"no {self.statistic} of the observed data: at {self.poi} = {value:g} the likelihood is larger than at "
+                f"its supposed maximum {self.best.value(self.poi):g}; start the fit from {self.poi} = {value:g}."
+            )
+        return held.twice_nll
 
     def throw(
         self, values: Sequence[float], key: Key, n: int, firsts: Sequence[int], truth: float | None
@@ -201,8 +219,9 @@ class Experiment:
     ) -> list[PValue]:
         """p-values of hypotheses, from new toys of each."""
         found = []
-        for x, c in zip(values, self.throw(values, key, n, firsts, truth), strict=True):
-            seen, toys = self.observed(x), self.statistics(c, x)
+        observed = [self.observed(x) for x in values]  # first: an impossible hypothesis costs no toys
+        for x, seen, c in zip(values, observed, self.throw(values, key, n, firsts, truth), strict=True):
+            toys = self.statistics(c, x)
             # The margin keeps a toy that repeats the data from falling below by rounding.
             above = int(np.sum(toys >= seen - 1e-7 * max(1.0, seen)))
             found.append(PValue(float(x), self.statistic, seen, n, int(np.sum(np.isnan(toys))), above))

@@ -229,8 +229,9 @@ def fit(
     if check is not None and check.nll < float(solved.minimum.curvature.value) - 1e-4:
         better = eqx.tree_at(lambda b: b.start, box, jnp.asarray(check.theta))
         solved, engine = _solve(likelihood, data, better, settings.solver), "migrad"
-    solved = _without_flat_directions(likelihood, data, box, solved)
-    result = _result(likelihood, data, parameters, name, solved, engine, box)
+    with one_blas_thread():
+        solved = _without_flat_directions(likelihood, data, box, solved)
+        result = _result(likelihood, data, parameters, name, solved, engine, box)
     if check is not None:
         result = _verified(result, check.nll)
     return replace(result, seconds=time.perf_counter() - began)
@@ -271,7 +272,7 @@ def _without_flat_directions(likelihood: Likelihood, data: Data, box: Box, solve
     of zero, so that a search may end with one that is positive; closer to it the eigenvalue vanishes.
     """
     minimum = solved.minimum
-    if not minimum.positive_definite or _least_measured(minimum) > _SUSPICIOUS:
+    if not minimum.positive_definite or _exceeds(minimum, _SUSPICIOUS):
         return solved
     near = eqx.tree_at(lambda b: b.start, box, minimum.theta)
     if _least_measured(_solve(likelihood, data, near, _CLOSER).minimum) > _FLAT:
@@ -281,14 +282,32 @@ def _without_flat_directions(likelihood: Likelihood, data: Data, box: Box, solve
     return Solved(flat, jnp.where(both, jnp.nan, 0.0))
 
 
+def _exceeds(minimum: Minimum, bound: float) -> bool:
+    """Whether `_least_measured` is above a bound; a factorisation says so sooner than eigenvalues do."""
+    scaled = _scaled(minimum)
+    if scaled is None:
+        return False
+    try:
+        np.linalg.cholesky(scaled - bound * np.eye(scaled.shape[0]))
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
 def _least_measured(minimum: Minimum) -> float:
     """Smallest eigenvalue of the inactive Hessian scaled to a unit diagonal, at most 1; 0 where that is impossible."""
+    scaled = _scaled(minimum)
+    return 0.0 if scaled is None else float(np.min(np.linalg.eigvalsh(scaled), initial=1.0))
+
+
+def _scaled(minimum: Minimum) -> FloatArray | None:
+    """Inactive Hessian scaled to a unit diagonal; None where that is impossible."""
     at = np.flatnonzero(minimum.inactive)
     block = np.asarray(minimum.curvature.hessian)[np.ix_(at, at)]
     scale = np.sqrt(np.maximum(np.diagonal(block), 0.0))
     if not np.all(np.isfinite(block)) or not np.all(scale > 0.0):
-        return 0.0
-    return float(np.min(np.linalg.eigvalsh(block / np.outer(scale, scale)), initial=1.0))
+        return None
+    return np.asarray(block / np.outer(scale, scale))
 
 
 def _released(minimum: Minimum, at: int) -> float:

@@ -77,7 +77,8 @@ class NeymanInterval:
         value: Best fit.
         low: Lower end; the bound where the construction accepts everything down to it.
         high: Upper end.
-        low_error: What the number of toys leaves open of the lower end; 0 at a bound.
+        low_error: What the number of toys and the distance of the hypotheses leave open of the lower end; 0 at a
+            bound, infinite where the p-value does not fall to 1 - cl among the hypotheses.
         high_error: The same for the upper end.
         cl: Confidence level.
         statistic: Test statistic.
@@ -115,8 +116,8 @@ class NeymanInterval:
             "value": self.value,
             "low": self.low,
             "high": self.high,
-            "low_error": self.low_error,
-            "high_error": self.high_error,
+            "low_error": self.low_error if np.isfinite(self.low_error) else None,
+            "high_error": self.high_error if np.isfinite(self.high_error) else None,
             "cl": self.cl,
             "statistic": self.statistic,
             "n_toys": self.n_toys,
@@ -337,7 +338,9 @@ def _end(points: Sequence[PValue], cl: float, side: int, bounds: tuple[float, fl
     slope = abs(outer.value - inner.value) / max(abs(a - b), 1e-12)
     n = max(min(outer.n, inner.n), 1)
     noise = np.sqrt(cl * (1.0 - cl) / n) / np.exp(-0.5 * level**2) * np.sqrt(2.0 * np.pi)
-    return float(x), float(slope * noise)
+    # Between the two points p may jump, as it does for counts: anywhere, with the spread of a uniform density.
+    resolution = abs(outer.value - inner.value) / np.sqrt(12.0)
+    return float(x), float(np.hypot(slope * noise, resolution))
 
 
 def _score(p: float, n: int | None = None) -> float:

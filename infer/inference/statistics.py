@@ -45,11 +45,11 @@ def statistic(
         raise ParameterError(f"statistic must be one of {', '.join(STATISTICS)}, got {name!r}.")
     if name == "q_0" and value != 0.0:
         raise ParameterError(f"q_0 tests the value 0, got {value:g}; use t_mu, q_mu or q_mu_tilde.")
-    ratio = np.maximum(held - free, 0.0)
+    ratio = np.asarray(np.maximum(held - free, 0.0))
     if name == "t_mu":
         return ratio
     if name == "q_0":
         return np.where(best >= 0.0, ratio, 0.0)
     if name == "q_mu_tilde":
-        ratio = np.maximum(held - np.where(best < 0.0, null, free), 0.0)
+        ratio = np.asarray(np.maximum(held - np.where(best < 0.0, null, free), 0.0))
     return np.where(best <= value, ratio, 0.0)

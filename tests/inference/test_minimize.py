@@ -24,6 +24,7 @@ from infer.inference.minimize import (
     covariance,
     minimize,
     minimize_batch,
+    variances,
 )
 from infer.likelihood import Likelihood
 from infer.typing import Scalar, Vector
@@ -189,6 +190,19 @@ def test_covariance_inverts_the_hessian_of_inactive_parameters(problem: Problem)
     product = inverse[np.ix_(at, at)] @ found.curvature.hessian[np.ix_(at, at)]
     np.testing.assert_allclose(product, np.eye(at.size), atol=1e-7)
     assert not np.any(inverse[rest]) and not np.any(inverse[:, rest])  # noqa: PT018  # one statement on one block
+
+
+@pytest.mark.parametrize("size", [4, 64, 65, 131])
+def test_variances_are_the_diagonal_of_the_inverse(size: int) -> None:
+    """Over the inactive parameters, zero for the others, also by halves; NaN if indefinite."""
+    noise = np.asarray(jax.random.normal(jax.random.key(5), (size, size + 3)))
+    hessian, inactive = noise @ noise.T, np.arange(size) % 5 != 1
+    at = np.flatnonzero(inactive)
+    found = np.asarray(variances(jnp.asarray(hessian), jnp.asarray(inactive)))
+    np.testing.assert_allclose(found[at], np.diagonal(np.linalg.inv(hessian[np.ix_(at, at)])), rtol=1e-9)
+    assert not np.any(found[~inactive])
+    hessian[at[-1], at[-1]] = -1.0
+    assert np.any(np.isnan(variances(jnp.asarray(hessian), jnp.asarray(inactive))))
 
 
 def test_fixed_parameters_stay_and_the_others_are_conditional() -> None:

@@ -120,6 +120,7 @@ def test_hessian_of_counts_is_the_closed_form() -> None:
     assert np.all(found.high_status[0] == FAILED)
 
 
+@pytest.mark.slow
 def test_ends_at_both_bounds() -> None:
     """Where the level is not reached inside the bounds, the ends are the bounds and say so."""
     for method in (Profile(Newton()), Hessian(Newton()), Credible(Newton())):
@@ -133,6 +134,7 @@ def plateau(theta: jax.Array, main: jax.Array) -> jax.Array:
     return 0.3 * (1.0 - jnp.exp(-((theta[0] - main[0]) ** 2))) + 0.5 * (theta[1] - main[1]) ** 2
 
 
+@pytest.mark.slow
 def test_an_interval_without_an_end_says_so() -> None:
     """Neither the profile nor the posterior of a likelihood with a plateau ends anywhere."""
     campaign, _ = campaign_of(Surface(plateau), without_aux([0.0, 0.0]))
@@ -216,6 +218,7 @@ def test_cls_limits_of_counts(bounds: tuple[float, float]) -> None:
     assert np.all(found.high_status == CROSSED)
 
 
+@pytest.mark.slow
 def test_cls_limits_are_pyhfs() -> None:
     """pyhf's asymptotic CLs limit of the same count with a background known to 10 %, to the accuracy of its fits."""
     likelihood, data = uncertain_count(25.0, width=0.1, bounds=(0.0, 60.0))

@@ -204,7 +204,7 @@ def unified_interval(n: int, background: float, cl: float) -> tuple[float, float
     p(mu) > 1 - cl (arXiv:physics/9711021, section IV.B: counts are accepted in the order of t_mu until their
     sum reaches cl).
     """
-    mu = np.linspace(0.0, 25.0, 25_001)
+    mu = np.linspace(0.0, 16.0, 8001)
     inside = mu[exact_p(mu, n, 1.0, background) > 1.0 - cl]
     return float(inside[0]), float(inside[-1])
 
@@ -212,7 +212,7 @@ def unified_interval(n: int, background: float, cl: float) -> tuple[float, float
 def exact_p(mu: FloatArray | float, n: int, signal: float, background: float) -> FloatArray:
     """Probability of a count whose t_mu is at least that of ``n``, at mu."""
     mu = np.atleast_1d(np.asarray(mu, dtype=float))
-    counts = np.arange(250.0)
+    counts = np.arange(120.0)
     t = poisson_t(mu[:, None], counts[None, :], signal, background)
     as_large = t >= poisson_t(mu, n, signal, background)[:, None] - 1e-9
     return np.asarray(np.sum(stats.poisson.pmf(counts, signal * mu[:, None] + background) * as_large, axis=1))

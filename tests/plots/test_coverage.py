@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -14,7 +15,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from infer.inference.coverage import Coverage, CoverageAt, Truth
+from infer.api import read_workspace
+from infer.inference.coverage import Coverage, CoverageAt, Truth, coverage
 from infer.inference.finite_mc import FiniteMC
 from infer.inference.toy_intervals import AT_BOUND, CROSSED, FAILED
 from infer.plots import (
@@ -28,6 +30,7 @@ from infer.plots import (
 from infer.plots.coverage import VERDICT_COLOURS, band_of, lengths_of, places_of
 
 Tidy = Callable[[Figure], None]
+WORKSPACES = Path(__file__).parents[2] / "workspaces"
 CL = (0.6827, 0.95)
 
 
@@ -283,3 +286,17 @@ def test_files(tmp_path: Path) -> None:
     assert [path.name for path in save_finite_mc_figures(tmp_path, scaled(), formats=("png",))] == ["finite_mc.png"]
     again = save_coverage_figures(tmp_path / "c", made(), formats=("pdf",))
     assert [path.read_bytes() for path in paths[1::2]] == [path.read_bytes() for path in again]
+
+
+@pytest.mark.slow
+def test_real_coverage(tidy: Tidy) -> None:
+    """The lengths in the figure are those in the record."""
+    likelihood, data = read_workspace(WORKSPACES / "higgs_mass.json")
+    with jax.numpy_rank_promotion("allow"):  # of the models, not of the figures
+        record = coverage(
+            likelihood, data, key=jax.random.key(1), n_toys=100, values=[124.0, 125.0], methods=["hessian", "profile"]
+        )
+    for draw in (coverage_figure, bias_figure, lengths_figure):
+        tidy(draw(record))
+    for result in record.results:
+        assert np.quantile(lengths_of(record, result), (0.16, 0.5, 0.84)) == pytest.approx(result.length)

@@ -7,19 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy.special import ndtr
 
+from infer.api import read_workspace
 from infer.certificate import Certificate
 from infer.inference.experiments import PValue
-from infer.inference.neyman import NeymanInterval
+from infer.inference.neyman import NeymanInterval, neyman
 from infer.plots import neyman_figure, save_neyman_figures
 from infer.plots.neyman import asymptotic_curve, p_value_curve
 
 Tidy = Callable[[Figure], None]
+WORKSPACES = Path(__file__).parents[2] / "workspaces"
 VALUES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5)
 
 
@@ -159,3 +162,17 @@ def test_files(construct: Construct, tmp_path: Path) -> None:
     assert [path.name for path in first] == ["neyman.png", "neyman.pdf"]
     second = save_neyman_figures(tmp_path / "c", construct())
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+@pytest.mark.slow
+def test_real_construction(tidy: Tidy) -> None:
+    """Of a combination of published measurements, whose asymptotic p-values are exact: the curves agree."""
+    likelihood, data = read_workspace(WORKSPACES / "higgs_mass.json")
+    with jax.numpy_rank_promotion("allow"):  # of the models, not of the figures
+        record = neyman(likelihood, data, key=jax.random.key(1), n_toys=400, rounds=1)
+    tidy(neyman_figure(record))
+    exact = asymptotic_curve(record)
+    assert exact is not None
+    at = [point.value for point in record.points]
+    # 400 toys: five standard deviations of a share are 0.125 at most.
+    assert np.interp(at, *p_value_curve(record)) == pytest.approx(np.interp(at, *exact), abs=0.125)

@@ -6,18 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.text import Text
 
+from infer.api import read_workspace
 from infer.inference.campaigns import Pull
-from infer.inference.toys import Toys
+from infer.inference.toys import Toys, toys
 from infer.plots import estimates_figure, poi_pull_figure, save_toys_figures, toy_pulls_figure
 from infer.plots.toys import failures, pull_moments
 
 Tidy = Callable[[Figure], None]
+WORKSPACES = Path(__file__).parents[2] / "workspaces"
 
 
 def made(
@@ -262,3 +265,14 @@ def test_files(tmp_path: Path) -> None:
     assert [path.name for path in first] == [f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")]
     second = save_toys_figures(tmp_path / "c", made(), formats=("pdf",))
     assert [path.read_bytes() for path in first[1::2]] == [path.read_bytes() for path in second]
+
+
+@pytest.mark.slow
+def test_real_toys(tidy: Tidy) -> None:
+    """Toys of a combination of published measurements have all that the figures ask for."""
+    likelihood, data = read_workspace(WORKSPACES / "higgs_mass.json")
+    with jax.numpy_rank_promotion("allow"):  # of the models, not of the figures
+        record = toys(likelihood, data, key=jax.random.key(1), n_toys=100)
+    for figure in (estimates_figure(record), poi_pull_figure(record), toy_pulls_figure(record)):
+        tidy(figure)
+    assert histogram(estimates_figure(record))[0].sum() == 100

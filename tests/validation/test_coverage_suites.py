@@ -200,9 +200,7 @@ def test_the_resolution_is_noticed_half_of_the_time() -> None:
 @pytest.mark.parametrize("name", ["counting-3", "on-off-3", "gaussian"])
 def test_measured_and_exact_coverage_agree(name: str) -> None:
     """With few toys; each suite fails once in 1000 times by chance, and the seed is fixed."""
-    suite = suites.load_all()[name]
-    # `credible` is left to the suite itself, which runs without the strict promotion of types that tests ask for.
-    suite = replace(suite, n_belt=200, expect=tuple(e for e in suite.expect if e.method != "credible"))
+    suite = replace(suites.load_all()[name], n_belt=200)
     found = measure.measure(suite, n=300)
     assert found.broken == []
     assert all(s.exact is not None for s in found.statements)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ _COLOURS = {"hessian": "C0", "profile": "C1", "feldman-cousins": "C2", "credible
 _INTRODUCTION = """\
 How often intervals contain the truth, on toys of the models themselves: `python -m validation coverage`.
 
-**How it is judged.** What is expected of each interval is written down beforehand, in `validation/coverage/suites/`:
+**How it is judged.** What is expected of each interval is written down in `validation/coverage/suites/`:
 *exact*, a closed form says what the coverage is; *covers*, the coverage is the level; *at-least*, it is the level or
 more; *known*, a deviation with a reason, which is not called covering and not judged. Promises are tested with exact
 binomial tails. A suite fails if one p-value is below its rate of false alarms, 1e-3 unless it says otherwise, divided
@@ -37,8 +38,15 @@ kept. A toy without an interval counts as not covered, and, where a coverage abo
 in that tail as covered. Statements of one suite share random numbers: toy i is the same fluctuation at each truth,
 so that they deviate together; Bonferroni's bound holds all the same.
 
+**What was known before.** First runs, with other seeds, changed three things. Near the bound of two published
+searches *covers* became *at-least*, as the bound explains. The Feldman-Cousins intervals of counting-0.5 had been
+*exact* and failed; they are *known* now. Their closed form had failed at mu = 0 of counting-3, where a critical value
+is itself the statistic of a count; it now counts such ties as inside, to the 1e-4 to which ends are found. The
+numbers below are from seeds that nothing was adjusted on.
+
 **How far it sees.** n toys notice what is larger than their noise, and each suite says how much that is. "Covers"
-means: no deviation was found at that resolution.\
+means: no deviation was found at that resolution. *Below* counts the statements of each suite, whatever was expected of
+them, whose coverage is below the level by the same measure: an exact coverage can be an exact under-coverage.\
 """
 
 
@@ -78,6 +86,7 @@ def _summary(records: Mapping[str, Record]) -> str:
     for name, record in records.items():
         verdicts = _verdicts(record)
         counts = [str(verdicts.count(v)) for v in ("kept", "broken", "known")]
+        counts.append(str(_below(record)))
         rows.append(
             [
                 f"[{name}](#{name.replace('.', '').lower()})",
@@ -87,13 +96,21 @@ def _summary(records: Mapping[str, Record]) -> str:
                 _answer(verdicts),
             ]
         )
-    return tables.markdown_table(("suite", "kept", "broken", "known", "toys", "time", "answer"), rows)
+    return tables.markdown_table(("suite", "kept", "broken", "known", "below", "toys", "time", "answer"), rows)
 
 
 def _verdicts(record: Record) -> list[str]:
     statements = statements_of(record)
     least = threshold(statements, record["suite"]["false_alarm"])
     return [s.verdict(least) for s in statements]
+
+
+def _below(record: Record) -> int:
+    """Statements whose coverage is below their level, beyond noise."""
+    statements = statements_of(record)
+    least = threshold(statements, record["suite"]["false_alarm"])
+    measured = (replace(s, expect="at-least") for s in statements)
+    return sum(s.verdict(least) == "broken" for s in measured)
 
 
 def _answer(verdicts: Sequence[str]) -> str:

@@ -127,6 +127,33 @@ def one_bin_channels() -> Document:
     )
 
 
+def ragged_channels() -> Document:
+    """Channels of 7, 1, 1 and 4 bins, whose staterror leaves a sample out, and many shapes beside few factors."""
+
+    def channel(name: str, n_bins: int) -> dict[str, tuple[list[float], list[Document]]]:
+        x = np.linspace(-1.0, 1.0, n_bins)
+        background, other = 30.0 - 10.0 * x, 8.0 + 5.0 * x**2
+
+        def shift(parameter: str, up: FloatArray, down: FloatArray) -> Document:
+            return histo(parameter, (background * (1.0 - down)).tolist(), (background * (1.0 + up)).tolist())
+
+        shapes = [
+            shift("jes", 0.1 * x, 0.08 * x),
+            shift("jer", 0.05 * x**2, 0.02 * x),
+            shift("tune", 0.1 + 0.0 * x, 0.1 * x),
+        ]
+        stat = modifier(f"mc_{name}", "staterror", (0.1 * background).tolist())
+        return {
+            "signal": ((2.0 + x).tolist(), [MU]),
+            "background": (background.tolist(), [*shapes, stat, norm("xsec", 0.9, 1.1)]),
+            "other": (other.tolist(), [stat, histo("jes", (0.9 * other).tolist(), (1.2 * other).tolist())]),
+        }
+
+    sizes = {"A": 7, "B": 1, "C": 1, "D": 4}
+    observed = {name: [45.0 - i for i in range(n)] for name, n in sizes.items()}
+    return workspace({name: channel(name, n) for name, n in sizes.items()}, observed)
+
+
 def configured() -> Document:
     """Settings of a measurement: start values, bounds, fixed parameters, auxiliary data, widths and factors."""
     settings = [
@@ -142,6 +169,7 @@ DOCUMENTS: dict[str, Callable[[], Document]] = {
     "all seven": all_seven,
     "shared names": shared_names,
     "one-bin channels": one_bin_channels,
+    "ragged channels": ragged_channels,
     "configured": configured,
 }
 CODES = [
@@ -397,7 +425,7 @@ def test_negative_rate_with_events_is_impossible(mu: float) -> None:
 
 @pytest.mark.parametrize("mu", [-1.0, -1e-9, -1e-35, 0.5])
 def test_empty_bin_goes_on_straight_below_zero(mu: float) -> None:
-    """With zero counts the log-probability is minus the rate, of either sign: pyhf's, its derivatives, and autodiff's."""
+    """With zero counts the log-probability is minus the rate, of either sign, as in pyhf; derivatives by autodiff."""
     likelihood, data = empty_bins(0.0)
     theta = likelihood.parameters.vector({"mu": mu, "theory": 0.4, "b": -0.3})
     rates = np.asarray(likelihood.expected_main(jnp.asarray(theta)))
@@ -451,7 +479,7 @@ def test_negative_rates_of_empty_bins_are_remarked() -> None:
     assert (
         remark == f"2 empty bins, first bin 1 of channel 'B', would hold down to {rates.min():.3g} events at this point"
     )
-    one = jnp.asarray(likelihood.parameters.vector({"jes": 0.8, "mu": 0.0}))
+    one = jnp.asarray(likelihood.parameters.vector({"jes": 0.5, "mu": 0.0}))
     assert np.sum(np.asarray(likelihood.expected_main(one)) < 0.0) == 1
     assert likelihood.remarks_at(one, data.main)[0].startswith("1 empty bin, first bin 1 of channel 'B', ")
     assert likelihood.remarks_at(jnp.asarray(likelihood.parameters.init), data.main) == ()
