@@ -89,9 +89,13 @@ def test_coverage_is_written_and_resumed(run: Run, small: Path, tmp_path: Path) 
     assert "other" in other.complaint or "another model" in other.complaint
 
 
-def test_finite_mc_as_json(run: Run, small: Path) -> None:
-    """`--mc-scale` gives one coverage for each size of the simulated samples, and a statement."""
-    record = run("coverage", small, "--n", 10, "--poi-values", "1", "--mc-scale", "1,100", "--json").json
+def test_finite_mc_as_json(run: Run, small: Path, tmp_path: Path) -> None:
+    """`--mc-scale` gives one coverage for each size of the simulated samples, a statement, rows and a figure."""
+    out = tmp_path / "mc"
+    record = run("coverage", small, "--n", 10, "--poi-values", "1", "--mc-scale", "1,100", "--out", out, "--json").json
+    rows = parquet.read_table(out / "toys.parquet").to_pydict()
+    assert sorted(set(rows["mc_scale"])) == [1.0, 100.0]
+    assert (out / "finite_mc.png").exists()
     assert record["scales"] == [1.0, 100.0]
     assert [result["mc_scale"] for result in record["results"]] == [1.0, 100.0]
     assert len(record["statements"]) == 1

@@ -227,13 +227,14 @@ def coverage(
     result: infer.Coverage | FiniteMC
     with _progress("fitting toys", run) as watched:
         if mc_scale is None:
+            figures = "save_coverage_figures"
             result = infer.coverage(given.likelihood, given.data, n_belt=n_belt, run=watched, **asked)
-            columns = result.columns
         else:
+            figures = "save_finite_mc_figures"
             scales = _numbers("--mc-scale", mc_scale)
             result = finite_mc(given.likelihood, given.data, scales=scales, run=watched, **asked)
-            columns = result.columns
-    _keep(out, result.to_json_dict(), columns, "save_coverage_figures", result)
+    columns = result.columns
+    _keep(out, result.to_json_dict(), columns, figures, result)
     print_result(as_json, result.to_json_dict, result.table)
     leave(result.n_failed == 0 or result.n_failed < 0.01 * len(columns["index"]))
 

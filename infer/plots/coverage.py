@@ -167,7 +167,7 @@ def bias_figure(record: Coverage) -> Figure:
     lower.set_ylabel("width")
     for axes in (upper, lower):
         axes.margins(y=0.2)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=6))  # the same ones before and after the layout
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))  # also after the layout
     _write_truths(lower, record, places, 2)
     headline(figure, f"Estimates of {label(record.poi)}: {toys_words(truths)}")
     legend_below(figure, handles, 2, failures([record]))

@@ -305,6 +305,8 @@ def minuit_of(likelihood: Likelihood, data: Data, found: Interval) -> Minuit:
     minuit.errordef = Minuit.LIKELIHOOD
     minuit.limits = list(zip(parameters.lower, parameters.upper, strict=True))
     minuit.fixed = parameters.fixed.tolist()
+    # Steps of a sensible size: started exactly at a minimum, HESSE may otherwise measure the rounding there.
+    minuit.errors = np.where(np.isfinite(found.fit.uncertainties), found.fit.uncertainties, 0.1)
     minuit.strategy, minuit.tol = 2, 1e-3
     minuit.migrad()
     assert minuit.valid
