@@ -24,14 +24,14 @@ import numpy as np
 
 from infer.threads import one_blas_thread
 
-Record = TypeVar("Record")
+_Record = TypeVar("_Record")
 
 _BLOCK = 16  # problems of one call, times those that advance together
 _LANES = 64  # problems that advance together on an accelerator
 _TINY = 12  # parameters up to which problems advance together on a CPU too
 
 
-def each(function: Callable[[Any, Any], Record], shared: Any, problems: Any, *, size: int) -> Record:
+def each(function: Callable[[Any, Any], _Record], shared: Any, problems: Any, *, size: int) -> _Record:
     """Apply a function to every problem of a batch.
 
     Args:
@@ -51,13 +51,13 @@ def each(function: Callable[[Any, Any], Record], shared: Any, problems: Any, *, 
         np.resize(np.append(np.arange(i, min(i + block, n)), np.zeros(block, int)), block) for i in range(0, n, block)
     ]
 
-    def run(take: np.ndarray) -> Record:
+    def run(take: np.ndarray) -> _Record:
         some = jax.tree.map(lambda x: x[take], problems)
         return jax.device_get(_block(function, shared, some, together))
 
     with one_blas_thread(), ThreadPoolExecutor(threads()) as pool:
         done = list(pool.map(run, takes))
-    merged: Record = jax.tree.map(lambda *x: np.concatenate(x)[:n], *done)
+    merged: _Record = jax.tree.map(lambda *x: np.concatenate(x)[:n], *done)
     return merged
 
 
@@ -81,6 +81,6 @@ def _together(size: int) -> int:
 
 
 @eqx.filter_jit
-def _block(function: Callable[[Any, Any], Record], shared: Any, problems: Any, together: int) -> Record:
+def _block(function: Callable[[Any, Any], _Record], shared: Any, problems: Any, together: int) -> _Record:
     batch = together if together > 1 else None
     return jax.lax.map(lambda problem: function(shared, problem), problems, batch_size=batch)
