@@ -18,9 +18,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
 	touch $@
 
-demo: $(STAMP) ## two measurements, from the command line
+demo: $(STAMP) ## two measurements, and whether an interval covers, from the command line
 	$(BIN)/infer measure workspaces/higgs_mass.json
 	$(BIN)/infer measure workspaces/measurement.json --out demo-report/
+	$(BIN)/infer coverage workspaces/search.json --n 500 --poi-values 0,1 --method profile,hessian
 
 test: lint types docs ## everything: lint, types, docs and the whole test suite
 	$(PYTEST) -n $(JOBS) --dist loadfile
@@ -42,11 +43,13 @@ types: $(STAMP) ## mypy --strict
 docs: $(STAMP) ## build the site, executing every notebook; warnings are errors
 	$(BIN)/python -m sphinx -q -W -n --keep-going docs docs/_build/html
 
-validation: $(STAMP) ## likelihoods and fits against pyhf and verified minima
+validation: $(STAMP) ## likelihoods and fits against pyhf and verified minima; coverage of intervals
 	$(BIN)/python -m validation pyhf
+	$(BIN)/python -m validation coverage
 
-bench: $(STAMP) ## seconds of a fit, beside other tools where they are installed
+bench: $(STAMP) ## fits and toys, beside other tools where they are installed
 	$(BIN)/python -m validation bench fit
+	$(BIN)/python -m validation bench toys
 
 clean: ## remove what was built, keep .venv
 	rm -rf build dist demo-report docs/_build docs/reference docs/jupyter_execute .cache .hypothesis

@@ -32,7 +32,7 @@ from infer.inference.ensembles import Ensemble
 from infer.inference.fits import Settings, require_poi
 from infer.inference.neyman import Belt, critical_values
 from infer.inference.profiles import ONE_SIGMA
-from infer.inference.toy_intervals import GOOD, METHODS
+from infer.inference.toy_intervals import CROSSED, GOOD, METHODS
 from infer.inference.toy_intervals import Belt as BeltMethod
 from infer.likelihood import Likelihood
 from infer.numerics.binomial import clopper_pearson
@@ -44,6 +44,7 @@ THREE_SIGMA = 0.9973002039367398
 """Confidence level of the Clopper-Pearson interval that a statement is judged by."""
 
 _QUANTILES = (0.16, 0.5, 0.84)
+_TIE = 1e-7  # likelihood ratios of counts are often equal, up to rounding: such toys are accepted
 
 
 @dataclass(frozen=True)
@@ -315,7 +316,8 @@ def coverage(
         )
     asked = tuple(METHODS[name](settings.solver) for name in methods)
     grid, critical = (np.zeros(1), np.zeros((len(levels), 1))) if belt is None else (belt.values, belt.critical)
-    campaign = replace(campaign, methods=asked, levels=np.asarray(levels), grid=grid, critical=critical)
+    tests = () if belt is None else tuple((value,) for value in campaign.truths)
+    campaign = replace(campaign, methods=asked, levels=np.asarray(levels), grid=grid, critical=critical, tests=tests)
     tables = conduct(campaign, run, kind="intervals of toys", settings={"cl": list(levels), "mc_scale": mc_scale})
     per_truth = campaign.chunks_per_truth
     parts = [tables[i * per_truth : (i + 1) * per_truth] for i in range(len(campaign.sources))]
@@ -361,17 +363,29 @@ def _check_methods(methods: Sequence[str]) -> None:
 
 def _result(c: Columns, method: str, k: int, cl: float, point: int, value: float, belt: Belt | None) -> CoverageAt:
     low, high = c[f"{method}_{k}_low"], c[f"{method}_{k}_high"]
-    found = (
-        c["converged"] & np.isin(c[f"{method}_{k}_low_status"], GOOD) & np.isin(c[f"{method}_{k}_high_status"], GOOD)
-    )
+    statuses = [c[f"{method}_{k}_{side}_status"] for side in ("low", "high")]
+    found = c["converged"] & np.all(np.isin(statuses, GOOD), axis=0)
+    lengths, n_belt = (high - low)[found], None
     covered = found & (low <= c["truth"]) & (c["truth"] <= high)
-    length = (high - low)[found]
+    if belt is not None and method == BeltMethod.name:
+        found, covered = _accepted(c, belt.critical[k, int(np.argmin(np.abs(belt.values - value)))])
+        n_belt = belt.n
     quantiles = None
-    if length.size and np.all(np.isfinite(length)):
-        a, b, d = (float(x) for x in np.quantile(length, _QUANTILES))
+    if lengths.size and np.all(np.isfinite(lengths)):
+        a, b, d = (float(x) for x in np.quantile(lengths, _QUANTILES))
         quantiles = (a, b, d)
-    failed, n_belt = int(np.sum(~found)), None if belt is None or method != BeltMethod.name else belt.n
-    return CoverageAt(method, cl, point, value, low.size, failed, int(np.sum(covered)), quantiles, n_belt)
+    return CoverageAt(method, cl, point, value, low.size, int(np.sum(~found)), int(np.sum(covered)), quantiles, n_belt)
+
+
+def _accepted(c: Columns, critical: float) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which toys have a t_mu at their truth, and for which it does not exceed the critical value.
+
+    That is the construction itself.  The ends of a belt's intervals lie between values where it is known, and where
+    counts are few, critical values jump from one to the next.
+    """
+    found = c["converged"] & (c["test_0_status"] == CROSSED)
+    ratio = np.maximum(c["test_0_twice_nll"] - c["twice_nll"], 0.0)
+    return found, found & (ratio <= critical + _TIE * max(1.0, critical))
 
 
 def _truth(c: Columns, value: float, nuisance: Mapping[str, float], pulls: Mapping[str, Pull]) -> Truth:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy.special import ndtri_exp
 
 from infer.data import Data
-from infer.errors import ParameterError
+from infer.errors import ParameterError, UntrustworthyError
 from infer.inference.campaigns import Run
 from infer.inference.ensembles import Ensemble
 from infer.inference.experiments import Experiment, PValue
@@ -41,7 +41,7 @@ _REACH = 4.0  # standard deviations that it extends beyond the outermost truth
 
 @dataclass(frozen=True, eq=False)
 class Belt:
-    """Critical values of t_mu: what a share ``cl`` of the toys at each value stays below.
+    """Critical values of t_mu: what at least a share ``cl`` of the toys at each value does not exceed.
 
     Attributes:
         values: Parameter of interest with shape (G,).
@@ -193,19 +193,22 @@ def critical_values(
     settings: Settings | None = None,
     run: Run | None = None,
 ) -> Belt:
-    """Critical values of t_mu on a grid, by toys at each of its points.
+    """Critical values of t_mu on a grid that contains the truths, by toys at each of its points.
 
     Args:
         likelihood: Any likelihood.
         data: Observed data.
         key: Random key.
-        around: Truths that the grid has to surround.
+        around: Truths that the grid has to contain and surround.
         n_toys: Toys of each point.
         poi: Parameter of interest; None takes the declared one.
         cl: Confidence levels.
         ensemble: Where the nuisance parameters are; None profiles them at each point.
         settings: Settings of the fits.
         run: Where toys are computed; nothing is kept.
+
+    Raises:
+        UntrustworthyError: No toy of a point could be fitted.
     """
     here = replace(run or Run(), folder=None)
     experiment = Experiment.of(
@@ -215,10 +218,17 @@ def critical_values(
     name = require_poi(best)
     sigma = best.uncertainty(name) or max(abs(best.value(name)), 1.0)
     low, high = best.parameters[name].bounds
-    grid = np.linspace(max(min(around) - _REACH * sigma, low), min(max(around) + _REACH * sigma, high), _BELT)
+    evenly = np.linspace(max(min(around) - _REACH * sigma, low), min(max(around) + _REACH * sigma, high), _BELT)
+    grid = np.unique([*evenly, *around])
     tables = experiment.throw(grid.tolist(), key, n_toys, [0] * grid.size, truth=None)
     columns = [experiment.statistics(c, x) for c, x in zip(tables, grid, strict=True)]
-    critical = np.asarray([[np.nanquantile(t, level) for t in columns] for level in cl])
+    for x, t in zip(grid, columns, strict=True):
+        if np.all(np.isnan(t)):
+            raise UntrustworthyError(
+                f"no toy at {name} = {x:g} could be fitted, so that there is no critical value there; "
+                f"narrow the bounds of {name}."
+            )
+    critical = np.asarray([[np.nanquantile(t, level, method="higher") for t in columns] for level in cl])
     failed = int(sum(np.sum(np.isnan(t)) for t in columns))
     return Belt(grid, np.asarray(cl, dtype=float), critical, n_toys, failed)
 

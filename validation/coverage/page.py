@@ -39,10 +39,10 @@ in that tail as covered. Statements of one suite share random numbers: toy i is 
 so that they deviate together; Bonferroni's bound holds all the same.
 
 **What was known before.** First runs, with other seeds, changed three things. Near the bound of two published
-searches *covers* became *at-least*, as the bound explains. The Feldman-Cousins intervals of counting-0.5 had been
-*exact* and failed; they are *known* now. Their closed form had failed at mu = 0 of counting-3, where a critical value
-is itself the statistic of a count; it now counts such ties as inside, to the 1e-4 to which ends are found. The
-numbers below are from seeds that nothing was adjusted on.
+searches *covers* became *at-least*, as the bound explains. The Feldman-Cousins intervals of counting experiments had
+under-covered, by ten points and more, since critical values were interpolated between points; they are now found at
+the truths themselves, and a toy is judged by its likelihood ratio there, ties accepted. Workspaces and published
+likelihoods have seeds that nothing was adjusted on.
 
 **How far it sees.** n toys notice what is larger than their noise, and each suite says how much that is. "Covers"
 means: no deviation was found at that resolution. *Below* counts the statements of each suite, whatever was expected of
