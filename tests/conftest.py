@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -26,6 +28,14 @@ for _name, _value in CACHE.items():
 # The same examples in every run; no deadline, because the first example pays for the compilation.
 hypothesis.settings.register_profile("infer", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("infer")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_programs() -> Iterator[None]:
+    """Compiled programs of one module are of no use to the next, and take memory and memory maps, which run out."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

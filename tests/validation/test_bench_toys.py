@@ -138,7 +138,7 @@ def test_both_tools_give_the_same_toys_the_same_estimates(path: Path, sample: Sa
     )
     assert (found.n, found.n_without, found.n_far, found.n_tool_deeper, found.n_infer_deeper) == (N, 0, 0, 0, 0)
     assert found.least > -1e-6  # pyhf never goes deeper: its tolerance is the larger one
-    inside = ours.theta[:, sample.names.index("mu")] > 1e-3
+    inside = ours.theta[:, sample.names.index("mu")] > 0.6  # nearer to the bound, HESSE in Minuit's variables is off
     np.testing.assert_allclose(theirs.sigma[inside], ours.sigma[inside], rtol=0.1)
 
 
