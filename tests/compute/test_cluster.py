@@ -201,7 +201,8 @@ options:
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A description of a batch system, whose commands start and kill processes of this machine."""
     commands = {
-        "sbatch": 'setsid bash "$1" > /dev/null 2>&1 & echo "Submitted batch job $!"',
+        # a copy, as a batch system takes one: the script is deleted as soon as it is submitted
+        "sbatch": 'cp "$1" "$1.job"; setsid bash "$1.job" > /dev/null 2>&1 & echo "Submitted batch job $!"',
         "scancel": 'kill -- "-$1" 2> /dev/null',
     }
     for name, body in commands.items():
