@@ -3,7 +3,7 @@ PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 STAMP := .venv/.installed
-PYTEST := $(BIN)/python -m pytest -q
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --max-worker-restart 1
 
 .NOTPARALLEL:
 .PHONY: help venv demo test quick lint format types docs validation bench clean
@@ -24,10 +24,10 @@ demo: $(STAMP) ## two measurements, and whether an interval covers, from the com
 	$(BIN)/infer coverage workspaces/search.json --n 500 --poi-values 0,1 --method profile,hessian
 
 test: lint types docs ## everything: lint, types, docs and the whole test suite
-	$(PYTEST) -n $(JOBS) --dist loadfile
+	$(PYTEST)
 
 quick: $(STAMP) ## the tests that take seconds
-	$(PYTEST) -n $(JOBS) --dist loadfile -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check .
