@@ -12,6 +12,8 @@ engine, if one was asked, found a deeper minimum.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
+from typing import Any
 
 VERIFY_TOLERANCE = 0.01
 """How much deeper, in twice the negative log-likelihood, a second engine may get before the fit is disbelieved.
@@ -67,6 +69,21 @@ class Certificate:
         )
         return tuple(objection for fails, objection in checks if fails)
 
+    def to_json_dict(self) -> dict[str, Any]:
+        """The record as a JSON object; numbers that are not finite become null."""
+        return {
+            "converged": self.converged,
+            "message": self.message,
+            "edm": _finite(self.edm),
+            "projected_gradient": _finite(self.projected_gradient),
+            "positive_definite": self.positive_definite,
+            "smallest_eigenvalue": self.smallest_eigenvalue,
+            "at_bound": list(self.at_bound),
+            "verified_by": self.verified_by,
+            "verify_difference": self.verify_difference,
+            "notices": list(self.notices),
+        }
+
     @property
     def _outdone(self) -> bool:
         """Whether the second engine went deeper by more than the tolerance; NaN counts as deeper."""
@@ -76,3 +93,7 @@ class Certificate:
 def _because(verdict: str, message: str) -> str:
     """Join a verdict and the fit's own message, or return the verdict alone if there is no message."""
     return f"{verdict}: {message}" if message else verdict
+
+
+def _finite(x: float) -> float | None:
+    return x if isfinite(x) else None

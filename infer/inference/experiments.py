@@ -20,7 +20,7 @@ from infer.errors import ParameterError, UntrustworthyError
 from infer.inference.campaigns import Columns, Run, conduct, prepare, rows
 from infer.inference.ensembles import Ensemble
 from infer.inference.fits import FitResult, Settings, fit, require_poi
-from infer.inference.profiles import ONE_SIGMA
+from infer.inference.profiles import DEEPER, ONE_SIGMA
 from infer.inference.statistics import STATISTICS
 from infer.inference.statistics import statistic as test_statistic
 from infer.inference.toy_intervals import CROSSED
@@ -29,8 +29,6 @@ from infer.numerics.binomial import clopper_pearson
 from infer.typing import Key
 
 FloatArray = npt.NDArray[np.float64]
-
-_DEEPER = 1e-3  # a conditional fit below the best fit by more than this in 2NLL disproves it
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ class Experiment:
                     f"no {self.statistic} of the observed data, whose fit failed ({found.certificate.message}); "
                     "try other start values."
                 )
-        if held.twice_nll < self.best.twice_nll - _DEEPER:
+        if held.twice_nll < self.best.twice_nll - DEEPER:
             raise UntrustworthyError(
                 f"no {self.statistic} of the observed data: at {self.poi} = {value:g} the likelihood is larger than at "
                 f"its supposed maximum {self.best.value(self.poi):g}; start the fit from {self.poi} = {value:g}."

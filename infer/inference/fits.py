@@ -144,7 +144,6 @@ class FitResult:
 
     def to_json_dict(self) -> dict[str, Any]:
         """The record as a JSON object: the schema of ``infer fit --json``."""
-        c = self.certificate
         return {
             "poi": self.poi,
             "parameters": {
@@ -156,18 +155,7 @@ class FitResult:
                 for name in self.parameters
             },
             "twice_nll": _finite(self.twice_nll),
-            "status": {
-                "converged": c.converged,
-                "message": c.message,
-                "edm": _finite(c.edm),
-                "projected_gradient": _finite(c.projected_gradient),
-                "positive_definite": c.positive_definite,
-                "smallest_eigenvalue": c.smallest_eigenvalue,
-                "at_bound": list(c.at_bound),
-                "verified_by": c.verified_by,
-                "verify_difference": c.verify_difference,
-                "notices": list(c.notices),
-            },
+            "status": self.certificate.to_json_dict(),
             "engine": self.engine,
             "n_steps": self.n_steps,
             "seconds": self.seconds,

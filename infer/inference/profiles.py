@@ -34,9 +34,11 @@ FloatArray = npt.NDArray[np.float64]
 ONE_SIGMA = float(chdtr(1.0, 1.0))
 """Confidence level of one standard deviation, 0.6827."""
 
+DEEPER = 1e-3
+"""A conditional fit that lies below the best fit by more than this in 2NLL disproves it."""
+
 _MAX_FITS = 40
 _TOLERANCE = 1e-5  # on sqrt(q): an end good to 1e-5 standard deviations
-_DEEPER = 1e-3  # a conditional fit below the best fit by more than this in 2NLL disproves it
 _FAR = 1e3  # standard deviations after which an end counts as infinitely far
 
 
@@ -139,8 +141,16 @@ class Scan:
 
 
 @dataclass(frozen=True, eq=False)
-class _Point:
-    """The profile at one value: q, its slope, and the conditional fit."""
+class ProfilePoint:
+    """The profile at one value.
+
+    Attributes:
+        x: The value.
+        q: ``2NLL`` of the conditional fit above that of the best fit.
+        slope: dq/dx.
+        converged: Whether the conditional fit did.
+        theta: Where it ended, with shape (P,).
+    """
 
     x: float
     q: float
@@ -154,8 +164,16 @@ class _Point:
         return float(np.sqrt(max(self.q, 0.0)))
 
 
-class _Profile:
-    """The profile of one parameter around a best fit."""
+class ProfileLikelihood:
+    """The profile of one parameter around a best fit; called with a value, it makes the conditional fit there.
+
+    Args:
+        likelihood: Any likelihood.
+        data: Data for it.
+        fitted: Best fit to them.
+        name: The parameter.
+        solver: Settings of the minimiser.
+    """
 
     def __init__(self, likelihood: Likelihood, data: Data, fitted: FitResult, name: str, solver: Newton) -> None:
         self.likelihood, self.data, self.fitted, self.solver = likelihood, data, fitted, solver
@@ -171,7 +189,7 @@ class _Profile:
         sigma = float(self.fitted.uncertainties[self.at])
         return sigma if np.isfinite(sigma) else None
 
-    def tangent(self, x: float, near: _Point | None) -> FloatArray:
+    def tangent(self, x: float, near: ProfilePoint | None) -> FloatArray:
         """Start of the conditional fit at ``x``: on the tangent, or the nearest known point."""
         if near is not None:
             return near.theta
@@ -180,12 +198,13 @@ class _Profile:
             return self.fitted.values
         return self.fitted.values + (x - self.best) * column / column[self.at]
 
-    def __call__(self, x: float, near: _Point | None = None) -> _Point:
+    def __call__(self, x: float, near: ProfilePoint | None = None) -> ProfilePoint:
+        """The profile at ``x``, searched from the nearest known point or on the tangent."""
         start = self.tangent(x, near).copy()
         start[self.at] = x
         solved = _conditional(self.likelihood, self.data, self.box, start, self.solver)
         minimum = solved.minimum
-        return _Point(
+        return ProfilePoint(
             x,
             2.0 * float(minimum.curvature.value) - self.fitted.twice_nll,
             2.0 * float(minimum.curvature.gradient[self.at]),
@@ -241,7 +260,7 @@ def interval(
     settings = settings or Settings()
     best = fitted or fit(likelihood, data, poi=poi, settings=settings)
     parameter = poi or require_poi(best)
-    profile = _Profile(likelihood, data, best, parameter, settings.solver)
+    profile = ProfileLikelihood(likelihood, data, best, parameter, settings.solver)
     level = standard_deviations(cl)
     end = _crossing if method == "profile" else _wald
     low, high = end(profile, level, -1.0), end(profile, level, 1.0)
@@ -273,7 +292,7 @@ def scan(
     settings = settings or Settings()
     best = fitted or fit(likelihood, data, poi=poi, settings=settings)
     parameter = poi or require_poi(best)
-    profile = _Profile(likelihood, data, best, parameter, settings.solver)
+    profile = ProfileLikelihood(likelihood, data, best, parameter, settings.solver)
     xs = _default_values(profile) if values is None else np.asarray(values, dtype=float)
     low, high = profile.bounds
     outside = xs[(xs < low) | (xs > high) | ~np.isfinite(xs)]
@@ -287,15 +306,15 @@ def scan(
     return Scan(parameter, xs, q, np.asarray([p.converged for p in points]), best)
 
 
-def _default_values(profile: _Profile) -> FloatArray:
+def _default_values(profile: ProfileLikelihood) -> FloatArray:
     reach = 3.0 * (profile.sigma or max(1.0, abs(profile.best)))
     low, high = profile.bounds
     return np.linspace(max(profile.best - reach, low), min(profile.best + reach, high), 41)
 
 
-def _outward(profile: _Profile, xs: FloatArray) -> list[_Point]:
+def _outward(profile: ProfileLikelihood, xs: FloatArray) -> list[ProfilePoint]:
     """Points in the order of ``xs``, fitted from the best fit outward, each from its neighbour."""
-    points: dict[int, _Point] = {}
+    points: dict[int, ProfilePoint] = {}
     for side in (xs >= profile.best, xs < profile.best):
         near = None
         for i in sorted(np.flatnonzero(side), key=lambda i: abs(xs[i] - profile.best)):
@@ -305,7 +324,7 @@ def _outward(profile: _Profile, xs: FloatArray) -> list[_Point]:
     return [points[i] for i in range(xs.size)]
 
 
-def _wald(profile: _Profile, level: float, side: float) -> End:
+def _wald(profile: ProfileLikelihood, level: float, side: float) -> End:
     """Symmetric end from the Hessian, cut at the parameter's bound."""
     if profile.sigma is None:
         return End(None, False, "the Hessian gives no uncertainty", 0)
@@ -316,13 +335,13 @@ def _wald(profile: _Profile, level: float, side: float) -> End:
     return End(float(x), True, "", 0)
 
 
-def _crossing(profile: _Profile, level: float, side: float) -> End:
+def _crossing(profile: ProfileLikelihood, level: float, side: float) -> End:
     """Where sqrt(q) reaches ``level`` on one side of the best fit."""
     bound = profile.bounds[0] if side < 0.0 else profile.bounds[1]
     if side * (profile.best - bound) >= 0.0:
         return End(float(bound), False, _cut(side, bound), 0)
-    inner = _Point(profile.best, 0.0, 0.0, True, profile.fitted.values)
-    outer: _Point | None = None
+    inner = ProfilePoint(profile.best, 0.0, 0.0, True, profile.fitted.values)
+    outer: ProfilePoint | None = None
     x = _first_guess(profile, level, side)
     for n in range(1, _MAX_FITS + 1):
         x = side * min(side * x, side * bound)
@@ -335,13 +354,15 @@ def _crossing(profile: _Profile, level: float, side: float) -> End:
     return End(None, False, "no crossing was found", _MAX_FITS)
 
 
-def _verdict(profile: _Profile, point: _Point, level: float, side: float, bound: float, n: int) -> End | None:
+def _verdict(
+    profile: ProfileLikelihood, point: ProfilePoint, level: float, side: float, bound: float, n: int
+) -> End | None:
     """The end, if this point settles it one way or another; None if the search goes on."""
     if np.isinf(point.q):  # an impossible value, such as a negative rate, lies beyond the end
         return None
     if not point.converged:
         return End(None, False, f"the conditional fit at {point.x:.6g} did not converge", n)
-    if point.q < -_DEEPER:
+    if point.q < -DEEPER:
         return End(None, False, f"the profile at {point.x:.6g} lies below the best fit", n)
     if abs(point.root - level) < _TOLERANCE:
         return End(float(point.x), True, "", n)
@@ -356,7 +377,7 @@ def _cut(side: float, bound: float) -> str:
     return f"the interval ends at the {'lower' if side < 0.0 else 'upper'} bound {bound:g}"
 
 
-def _first_guess(profile: _Profile, level: float, side: float) -> float:
+def _first_guess(profile: ProfileLikelihood, level: float, side: float) -> float:
     """Where a parabola with the slope and curvature at the best fit reaches the level.
 
     At a bound the slope is not zero: q = 2 g d + d^2 / sigma^2, solved for the distance d.
@@ -372,10 +393,10 @@ def _first_guess(profile: _Profile, level: float, side: float) -> float:
 
 
 def _next_guess(
-    profile: _Profile,
-    point: _Point,
-    inner: _Point,
-    outer: _Point | None,
+    profile: ProfileLikelihood,
+    point: ProfilePoint,
+    inner: ProfilePoint,
+    outer: ProfilePoint | None,
     level: float,
     side: float,
 ) -> float:

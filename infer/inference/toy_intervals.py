@@ -37,6 +37,7 @@ from jaxtyping import Array, Bool, Float, Int
 from infer.data import Data
 from infer.inference.ensembles import Toy
 from infer.inference.minimize import CONVERGED, Minimum, Newton, minimize, restricted
+from infer.inference.profiles import DEEPER as DEEPER_BY
 from infer.inference.toy_fits import ConditionalFit, Fits, Model, conditional_box, tangent
 from infer.likelihood import Likelihood
 from infer.numerics.asymptotics import log_cls
@@ -57,7 +58,6 @@ GOOD = (CROSSED, AT_BOUND)
 
 _MAX_FITS = 40
 _TOLERANCE = 1e-4  # on sqrt(q): an end good to 1e-4 standard deviations
-_DEEPER = 1e-3  # a conditional fit below the best fit by more than this in 2NLL disproves it
 _FAR = 1e3  # standard deviations after which an end counts as infinitely far
 _GRID = 33  # conditional fits of a posterior
 _REACH = 5.0  # root of q up to which it is taken; 4e-6 of its maximum is left there
@@ -162,7 +162,7 @@ class Held:
         toy, best = problem
         x = shared.values[self.number]
         nll, theta, status = ConditionalFit(self.solver)(shared.model, (toy, best, x))
-        code = jnp.where(nll < best.nll - 0.5 * _DEEPER, DEEPER, CROSSED)
+        code = jnp.where(nll < best.nll - 0.5 * DEEPER_BY, DEEPER, CROSSED)
         code = jnp.where(status == CONVERGED, code, FAILED)[None]
         return Ends(nll[None], nll[None], code, code, theta)
 
@@ -244,7 +244,7 @@ def _walk(
         status = jnp.where(side * (x - centre) > _FAR * sigma, FAR, status)
         status = jnp.where(below & (x == bound), AT_BOUND, status)
         status = jnp.where(jnp.abs(root - level) < _TOLERANCE, CROSSED, status)
-        status = jnp.where(q < -_DEEPER, DEEPER, status)
+        status = jnp.where(q < -DEEPER_BY, DEEPER, status)
         status = jnp.where(minimum.status != CONVERGED, FAILED, status)
         status = jnp.where(impossible & (n_fits < _MAX_FITS), SEARCHING, status)
         inner = jnp.where(below, x, walk.inner)
