@@ -27,6 +27,7 @@ from infer.inference.coverage import Coverage, coverage  # noqa: E402
 from infer.inference.ensembles import Ensemble  # noqa: E402
 from infer.inference.experiments import PValue  # noqa: E402
 from infer.inference.fits import FitResult, Settings, fit  # noqa: E402
+from infer.inference.goodness import Goodness, goodness  # noqa: E402
 from infer.inference.neyman import NeymanInterval, neyman, p_value  # noqa: E402
 from infer.inference.profiles import Interval, Scan, interval, scan  # noqa: E402
 from infer.inference.toys import Toys, toys  # noqa: E402
@@ -43,6 +44,7 @@ __all__ = [
     "Ensemble",
     "FitResult",
     "Fixed",
+    "Goodness",
     "HistFactory",
     "InferError",
     "InputError",
@@ -65,6 +67,7 @@ __all__ = [
     "WorkspaceError",
     "coverage",
     "fit",
+    "goodness",
     "interval",
     "measure",
     "neyman",

@@ -35,7 +35,7 @@ from jaxtyping import Array, Float, Int
 
 from infer.errors import ParameterError
 from infer.numerics.poisson import log_poisson, sample_poisson
-from infer.typing import AuxVector, Key, Matrix, Scalar, Vector
+from infer.typing import AuxVector, Key, Mask, Matrix, Scalar, Vector
 
 _LOG_TWO_PI = float(np.log(2.0 * np.pi))
 
@@ -285,6 +285,27 @@ class ConstraintTerms(eqx.Module):
         if p.at.shape[0]:
             theta = theta.at[p.at].set(jax.random.gamma(count_key, aux[p.aux] + 1.0) / p.width)
         return theta
+
+    def own_best(self, theta: Vector, aux: AuxVector, free: Mask) -> Vector:
+        """``theta`` with the free constrained parameters where the auxiliary data alone put them.
+
+        There the terms are largest.  Of a multivariate term some of whose parameters are held at a residual r,
+        the others take the residual that minimises ``r' precision r``.
+
+        Args:
+            theta: Parameters with shape (P,).
+            aux: Auxiliary data with shape (A,).
+            free: Which parameters are not held, with shape (P,).
+        """
+        n, p, g = self.normal, self.poisson, self.lognormal
+        best = theta.at[n.at].set(aux[n.aux]).at[g.at].set(aux[g.aux]).at[p.at].set(aux[p.aux] / p.width)
+        for b in self.blocks:
+            moves = free[b.at]
+            held = jnp.where(moves, 0.0, aux[b.aux] - theta[b.at])
+            among = jnp.where(moves[:, None] & moves[None, :], b.precision, jnp.eye(moves.shape[0]))
+            shift = jnp.linalg.solve(among, jnp.where(moves, b.precision @ held, 0.0))
+            best = best.at[b.at].set(aux[b.aux] + shift)
+        return jnp.where(free, best, theta)
 
     def score_derivative(self, theta: Vector) -> Float[Array, "p a"]:
         """``d2(-logpdf) / d theta d a`` with shape (P, A); for log-normal terms, ``a`` means ln a.

@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Array, Float
 
 from infer.constraints import Constraint, LogNormal, Poisson
 from infer.errors import DataError
@@ -24,6 +25,24 @@ class Data(eqx.Module):
 
     main: MainData
     aux: AuxVector
+
+
+class Cells(eqx.Module):
+    """Ordered data beside their expectation: N cells along one observable.
+
+    Binned data have a cell for every bin.  Events that were not binned have a cell without width for every place
+    that may hold one, which expects nothing, and one between each two, which holds nothing.
+
+    Args:
+        observed: Events of each cell with shape (N,).
+        expected: Expectation of each cell with shape (N,).
+        continuous: Whether cells that hold nothing lie between single events, so that the cumulative
+            distributions are known at every point and not at the ends of bins alone.
+    """
+
+    observed: Float[Array, " n"]
+    expected: Float[Array, " n"]
+    continuous: bool = eqx.field(static=True, default=False)
 
 
 def check_aux_shape(parameters: Parameters, aux: AuxVector) -> None:

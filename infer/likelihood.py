@@ -16,6 +16,7 @@ inference                    needs
 fit, interval, scan          ``log_main``
 error budget                 ``log_main``, ``expected_main``
 toys, bootstrap              ``sample_main``
+goodness of fit              ``log_saturated`` (counts, measurements), ``cells`` (counts, events)
 ==========================  ===================================================================
 
 Wrappers change how a likelihood takes part in an analysis, never the likelihood itself:
@@ -30,17 +31,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infer.constraints import ConstraintTerms, Curvature, MultivariateNormal, Normal
-from infer.data import Data, check_aux, check_aux_shape, check_leaves
+from infer.constraints import ConstraintTerms, Curvature
+from infer.data import Cells, Data, check_aux, check_aux_shape, check_leaves
 from infer.errors import DataError, ParameterError
-from infer.parameters import Parameter, Parameters, unique_positions
+from infer.parameters import Parameters, merged_as_one, partly_correlated, unique_positions
 from infer.typing import AuxVector, Index, Key, MainData, Matrix, Scalar, Vector
 
 
@@ -69,6 +69,21 @@ class Likelihood(eqx.Module):
         """Value, gradient and Hessian of ``-log_main``; by automatic differentiation here."""
         value, gradient = jax.value_and_grad(self._nll_main)(theta, main)
         return Curvature(value, gradient, jax.hessian(self._nll_main)(theta, main))
+
+    def log_saturated(self, main: MainData) -> Scalar:  # noqa: ARG002  # for others to use
+        """``log f(main)`` where every datum has an expectation of its own: the most that any model can reach.
+
+        Raises:
+            ParameterError: The data are no numbers with expectations, as events that were not binned.
+        """
+        raise ParameterError(
+            f"a {type(self).__name__} likelihood has no saturated model, which needs an expectation for every datum; "
+            "bin the events, or compare cumulative distributions (kolmogorov-smirnov, anderson-darling)."
+        )
+
+    def cells(self, theta: Vector, main: MainData) -> dict[str, Cells]:  # noqa: ARG002  # for others to use
+        """Main data that have an order beside their expectation, by name; empty where none have one."""
+        return {}
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -231,6 +246,15 @@ class Product(Likelihood):
             )
         return total
 
+    def log_saturated(self, main: MainData) -> Scalar:
+        """Sum over components."""
+        return jnp.sum(jnp.stack([c.log_saturated(main[k]) for k, c in self.components.items()]))
+
+    def cells(self, theta: Vector, main: MainData) -> dict[str, Cells]:
+        """Those of the components, with the component's name."""
+        parts = {k: c.cells(theta[self.positions[k]], main[k]) for k, c in self.components.items()}
+        return {f"{k}/{name}" if name else k: one for k, found in parts.items() for name, one in found.items()}
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """Those of the components, with the component's name."""
@@ -312,6 +336,14 @@ class _View(Likelihood):
             jnp.zeros((size, size)).at[at[:, None], at[None, :]].add(part.hessian),
         )
 
+    def log_saturated(self, main: MainData) -> Scalar:
+        """As the wrapped likelihood."""
+        return self.inner.log_saturated(main)
+
+    def cells(self, theta: Vector, main: MainData) -> dict[str, Cells]:
+        """As the wrapped likelihood."""
+        return self.inner.cells(theta[self.positions], main)
+
     @property
     def remarks(self) -> tuple[str, ...]:
         """As the wrapped likelihood."""
@@ -387,9 +419,9 @@ class Correlated(_View):
         if len(at) < 2:
             raise ParameterError(f"expected two or more parameters to correlate, got {list(names)}.")
         if rho == 1.0:
-            merged, positions = _merge(parameters, names)
+            merged, positions = merged_as_one(parameters, names)
         else:
-            merged, positions = _partial(parameters, names, rho), list(range(len(parameters)))
+            merged, positions = partly_correlated(parameters, names, rho), list(range(len(parameters)))
         self._see(likelihood, merged, positions)
         kept = [i for i, n in enumerate(parameters.constrained) if n in merged]
         self.kept_aux = jnp.asarray(kept, dtype=int)
@@ -419,41 +451,3 @@ class Correlated(_View):
 def constraint_terms(parameters: Parameters) -> ConstraintTerms:
     """The constraint terms that parameters declare, as arrays: what a concrete class stores."""
     return ConstraintTerms.build(parameters.names, [p.constraint for p in parameters.values()])
-
-
-def _merge(parameters: Parameters, names: Sequence[str]) -> tuple[Parameters, list[int]]:
-    """Parameters with ``names`` made one, and where each old parameter went."""
-    first = parameters[names[0]]
-    for name in names:
-        if isinstance(parameters[name].constraint, MultivariateNormal):
-            raise ParameterError(
-                f"{name!r} is constrained jointly with other parameters and cannot become one with another; "
-                "declare the correlation in its MultivariateNormal constraint instead."
-            )
-    for name in names[1:]:
-        Parameters((first,)).union(Parameters((_same(parameters[name], first),)))
-    poi = names[0] if parameters.poi in names else parameters.poi
-    merged = Parameters((p for n, p in parameters.items() if n not in names[1:]), poi=poi)
-    positions = [merged.position(names[0] if name in names else name) for name in parameters.names]
-    return merged, positions
-
-
-def _same(parameter: Parameter, first: Parameter) -> Parameter:
-    """The parameter under the first one's name and group: what else differs is a conflict."""
-    return replace(parameter, name=first.name, group=first.group)
-
-
-def _partial(parameters: Parameters, names: Sequence[str], rho: float) -> Parameters:
-    """Parameters whose Normal constraints on ``names`` became one multivariate normal."""
-    widths = []
-    for name in names:
-        constraint = parameters[name].constraint
-        if not isinstance(constraint, Normal):
-            raise ParameterError(f"partial correlation needs Normal constraints, but {name!r} has {constraint!r}.")
-        widths.append(constraint.width)
-    correlation = np.full((len(names), len(names)), rho) + (1.0 - rho) * np.eye(len(names))
-    covariance = correlation * np.outer(widths, widths)
-    joint = MultivariateNormal(tuple(names), tuple(map(tuple, covariance.tolist())))
-    for name in names:
-        parameters = parameters.replace(name, constraint=joint)
-    return parameters

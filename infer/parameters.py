@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from infer.constraints import Constraint, MultivariateNormal
+from infer.constraints import Constraint, MultivariateNormal, Normal
 from infer.errors import ParameterError
 
 FloatArray = npt.NDArray[np.float64]
@@ -259,3 +259,41 @@ def unique_positions(parameters: Parameters, names: Sequence[str]) -> npt.NDArra
     if len(set(names)) < len(names):
         raise ParameterError(f"expected different parameter names, got {list(names)}.")
     return parameters.positions(names)
+
+
+def merged_as_one(parameters: Parameters, names: Sequence[str]) -> tuple[Parameters, list[int]]:
+    """Parameters with ``names`` made one, and where each old parameter went."""
+    first = parameters[names[0]]
+    for name in names:
+        if isinstance(parameters[name].constraint, MultivariateNormal):
+            raise ParameterError(
+                f"{name!r} is constrained jointly with other parameters and cannot become one with another; "
+                "declare the correlation in its MultivariateNormal constraint instead."
+            )
+    for name in names[1:]:
+        Parameters((first,)).union(Parameters((_same(parameters[name], first),)))
+    poi = names[0] if parameters.poi in names else parameters.poi
+    merged = Parameters((p for n, p in parameters.items() if n not in names[1:]), poi=poi)
+    positions = [merged.position(names[0] if name in names else name) for name in parameters.names]
+    return merged, positions
+
+
+def _same(parameter: Parameter, first: Parameter) -> Parameter:
+    """The parameter under the first one's name and group: what else differs is a conflict."""
+    return replace(parameter, name=first.name, group=first.group)
+
+
+def partly_correlated(parameters: Parameters, names: Sequence[str], rho: float) -> Parameters:
+    """Parameters whose Normal constraints on ``names`` became one multivariate normal."""
+    widths = []
+    for name in names:
+        constraint = parameters[name].constraint
+        if not isinstance(constraint, Normal):
+            raise ParameterError(f"partial correlation needs Normal constraints, but {name!r} has {constraint!r}.")
+        widths.append(constraint.width)
+    correlation = np.full((len(names), len(names)), rho) + (1.0 - rho) * np.eye(len(names))
+    covariance = correlation * np.outer(widths, widths)
+    joint = MultivariateNormal(tuple(names), tuple(map(tuple, covariance.tolist())))
+    for name in names:
+        parameters = parameters.replace(name, constraint=joint)
+    return parameters

@@ -29,7 +29,7 @@ from infer.inference.minimize import CONVERGED, Box, Newton, restricted
 from infer.inference.toy_fits import Fits, Model, fit_toys
 from infer.inference.toy_intervals import DEEPER, Ends, Held, Method, Shared
 from infer.likelihood import Likelihood
-from infer.typing import Key
+from infer.typing import Key, Scalar
 
 FloatArray = npt.NDArray[np.float64]
 Columns = dict[str, npt.NDArray[Any]]
@@ -38,6 +38,9 @@ _DRAWN = 256  # toys of one call of `draw`: always so many, so that a toy's bits
 _CHUNK = 512
 _CHUNK_TINY = 16384  # for models of up to 12 parameters, whose fits take microseconds
 _ROUNDS = 3  # refits of a toy whose profile lies below its best fit
+Question = Callable[[Model, tuple[Toy, Fits]], dict[str, Scalar]]
+"""Columns from one toy and its fit; hashable, as `each` wants it, and found by import, so that workers have it."""
+
 MARK = "index"  # column that every table of toys has
 
 
@@ -84,6 +87,7 @@ class Campaign:
         tests: Values of the parameter of interest at which every toy's ``-2 log L`` is profiled too, one tuple
             for each truth.
         firsts: Number of the first toy of each truth; none means 0.
+        questions: What else is asked of every toy and its fit.
     """
 
     sources: tuple[Source, ...]
@@ -100,6 +104,7 @@ class Campaign:
     critical: FloatArray = field(default_factory=lambda: np.zeros((0, 1)))
     tests: tuple[tuple[float, ...], ...] = ()
     firsts: tuple[int, ...] = ()
+    questions: tuple[Question, ...] = ()
 
     @property
     def chunks_per_truth(self) -> int:
@@ -155,6 +160,8 @@ class Campaign:
         for method in self.methods:
             for k in range(self.levels.size):
                 columns |= _end_columns(method.name, k, ends[method.name])
+        for question in self.questions:
+            columns |= each(question, model, (toys, fits), size=fits.theta.shape[1])
         for test in tested:
             columns |= _test_columns(test.name, ends[test.name])
         return {**columns, **_pull_sums(fits, np.asarray(toys.truth))}
@@ -324,7 +331,7 @@ def prepare(
     at = best.parameters.position(name)
     campaign = Campaign(
         sources=sources,
-        models=tuple(_model(source, best, at, scale) for source in sources),
+        models=tuple(model_of(source, best, at, scale) for source in sources),
         truths=tuple(float(source.theta[at]) for source in sources),
         ensembles=tuple(kind for kind, _ in pairs),
         key=np.asarray(jax.random.key_data(key)),
@@ -335,7 +342,7 @@ def prepare(
     return campaign, best
 
 
-def _model(source: Source, best: FitResult, at: int, mc_scale: jax.Array | None) -> Model:
+def model_of(source: Source, best: FitResult, at: int, mc_scale: jax.Array | None) -> Model:
     """Toys are searched from their truth, where the expected Hessian is known; what is fixed stays where it is held."""
     box = box_of(best.parameters)
     box = Box(jnp.where(box.free, source.theta, box.start), box.lower, box.upper, box.free)
@@ -351,7 +358,15 @@ def conduct(campaign: Campaign, run: Run, *, kind: str, settings: Mapping[str, A
         manifest = Manifest(
             kind,
             fingerprint(
-                (campaign.sources, campaign.models, campaign.methods, campaign.grid, campaign.critical, campaign.tests)
+                (
+                    campaign.sources,
+                    campaign.models,
+                    campaign.methods,
+                    campaign.grid,
+                    campaign.critical,
+                    campaign.tests,
+                    campaign.questions,
+                )
             ),
             {"n": campaign.n, "chunk": campaign.size, "key": campaign.key.tolist(), **settings},
             current_versions(),

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
 from infer.constraints import ConstraintTerms, Curvature
+from infer.data import Cells
 from infer.likelihood import Likelihood, constraint_terms
 from infer.numerics.poisson import sample_poisson
 from infer.parameters import Parameter, Parameters
@@ -47,6 +48,14 @@ class OnOff(Likelihood):
         """Two Poisson counts."""
         return log_poisson(main, self.expected_main(theta))
 
+    def log_saturated(self, main: Vector) -> Scalar:
+        """Each count expected as it is."""
+        return log_poisson(main, main)
+
+    def cells(self, theta: Vector, main: Vector) -> dict[str, Cells]:
+        """The counts in their order."""
+        return {"": Cells(main, self.expected_main(theta))}
+
     def sample_main(self, theta: Vector, key: Key) -> Vector:
         """Two Poisson counts."""
         return sample_poisson(key, self.expected_main(theta))
@@ -75,6 +84,14 @@ class Bins(Likelihood):
     def log_main(self, theta: Vector, main: Vector) -> Scalar:
         """Independent Poisson counts."""
         return log_poisson(main, self.expected_main(theta))
+
+    def log_saturated(self, main: Vector) -> Scalar:
+        """Each count expected as it is."""
+        return log_poisson(main, main)
+
+    def cells(self, theta: Vector, main: Vector) -> dict[str, Cells]:
+        """The counts in their order."""
+        return {"": Cells(main, self.expected_main(theta))}
 
     def sample_main(self, theta: Vector, key: Key) -> Vector:
         """Independent Poisson counts."""
@@ -109,6 +126,10 @@ class Linear(Likelihood):
         """Independent normal measurements."""
         pull = (main - self.expected_main(theta)) / self.width
         return -jnp.sum(0.5 * pull**2 + jnp.log(self.width) + 0.5 * jnp.log(2.0 * jnp.pi))
+
+    def log_saturated(self, main: Vector) -> Scalar:  # noqa: ARG002  # the same for all values
+        """Values as expected."""
+        return -jnp.sum(jnp.log(self.width) + 0.5 * jnp.log(2.0 * jnp.pi))
 
     def sample_main(self, theta: Vector, key: Key) -> Vector:
         """Independent normal measurements."""

@@ -17,8 +17,9 @@ import pytest
 
 from infer.constraints import Curvature, MultivariateNormal
 from infer.data import Data
-from infer.errors import DataError
-from infer.likelihood import Fixed, Likelihood, Product, Renamed, check_data
+from infer.errors import DataError, ParameterError
+from infer.likelihood import Correlated, Fixed, Likelihood, Product, Renamed, check_data
+from infer.likelihoods.parametric import Unbinned
 from infer.typing import Key, Matrix, Vector
 from tests.contract.cases import CASES, Case
 from tests.contract.zscores import (
@@ -340,3 +341,54 @@ def test_data_fit_their_likelihood(lab: Lab) -> None:
         check_data(lab.likelihood, data)
     with pytest.raises(DataError, match="auxiliary"):
         check_data(lab.likelihood, Data(lab.data.main, jnp.zeros(lab.data.aux.shape[0] + 1)))
+
+
+def _has_events(likelihood: Likelihood) -> bool:
+    """Whether some data are events, which have no saturated model."""
+    match likelihood:
+        case Product():
+            return any(map(_has_events, likelihood.components.values()))
+        case Fixed() | Renamed() | Correlated():
+            return _has_events(likelihood.inner)
+        case _:
+            return isinstance(likelihood, Unbinned)
+
+
+def test_saturated_model_is_what_asimov_data_reach_and_no_others_exceed(lab: Lab) -> None:
+    """log f = log_saturated for data that are as expected, to 1e-11, and below for others; events refuse."""
+    if _has_events(lab.likelihood):
+        with pytest.raises(ParameterError, match="no saturated model"):
+            lab.likelihood.log_saturated(lab.data.main)
+        return
+    asimov, saturated = lab.asimov.main, lab.likelihood.log_saturated
+    reached = float(lab.likelihood.log_main(lab.truth, asimov))
+    assert reached == pytest.approx(float(saturated(asimov)), rel=1e-11, abs=1e-11)
+    for data in (lab.data, lab.toy(0), lab.toy(1)):
+        assert float(lab.likelihood.log_main(lab.truth, data.main)) < float(saturated(data.main))
+
+
+def test_auxiliary_data_are_most_probable_at_their_own_best(lab: Lab) -> None:
+    """No step of a free constrained parameter raises the constraint terms there; what is held stays."""
+    terms, parameters, aux = lab.likelihood.constraints, lab.likelihood.parameters, lab.data.aux
+    if not terms.size:
+        return
+    constrained = [parameters.position(name) for name in parameters.constrained]
+    held = np.zeros(len(parameters), dtype=bool)
+    held[constrained[0]] = True
+    for free in (np.ones(len(parameters), dtype=bool), ~held):
+        best = terms.own_best(lab.truth, aux, jnp.asarray(free))
+        np.testing.assert_array_equal(np.asarray(best)[~free], np.asarray(lab.truth)[~free])
+        gradient = np.asarray(terms.curvature(best, aux).gradient) * lab.scale
+        assert np.max(np.abs(gradient[free]), initial=0.0) < 1e-9
+        assert float(terms.logpdf(best, aux)) >= float(terms.logpdf(lab.truth, aux))
+
+
+def test_cells_add_up(lab: Lab) -> None:
+    """Cells hold all events, expect all that is expected, and agree with Asimov data; to 1e-9."""
+    observed = lab.likelihood.cells(lab.truth, lab.data.main)
+    for name, cells in lab.likelihood.cells(lab.truth, lab.asimov.main).items():
+        total = float(jnp.sum(cells.expected))
+        assert float(jnp.sum(cells.observed)) == pytest.approx(total, rel=1e-9)
+        assert float(jnp.sum(observed[name].expected)) == pytest.approx(total, rel=1e-9)
+        distance = np.abs(np.cumsum(np.asarray(cells.observed)) - np.cumsum(np.asarray(cells.expected))) / total
+        assert np.max(distance) < (1e-2 if cells.continuous else 1e-12)

@@ -101,8 +101,11 @@ class GaussianMeasurements(Likelihood):
     def log_main(self, theta: Vector, main: Values) -> Scalar:
         """Multivariate normal density of the measured values (Cowan 1998, eq. 2.28)."""
         z = self._pulls(theta, main)
-        log_norm = jnp.sum(jnp.log(jnp.diagonal(self.root))) + 0.5 * len(self.names) * _LOG_TWO_PI
-        return -0.5 * z @ z - log_norm
+        return self.log_saturated(main) - 0.5 * z @ z
+
+    def log_saturated(self, main: Values) -> Scalar:  # noqa: ARG002  # the same for all values
+        """The density of values that are all as expected."""
+        return -jnp.sum(jnp.log(jnp.diagonal(self.root))) - 0.5 * len(self.names) * _LOG_TWO_PI
 
     def expected_main(self, theta: Vector) -> Values:
         """Values that the parameters predict, with shape (n,)."""

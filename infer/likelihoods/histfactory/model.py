@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from infer.constraints import ConstraintTerms, Curvature
-from infer.data import Data
+from infer.data import Cells, Data
 from infer.errors import DataError, ParameterError
 from infer.likelihood import Likelihood, constraint_terms
 from infer.likelihoods.histfactory.curvature import Interpolation, derivatives, rates
@@ -148,6 +148,16 @@ class HistFactory(Likelihood):
         """
         rate = self.expected_main(theta)
         return jnp.sum(jnp.where(main == 0.0, -rate, log_poisson(main, rate)))
+
+    def log_saturated(self, main: Float[Array, " b"]) -> Scalar:
+        """Poisson log-probability of the counts, each expected as it is (Baker & Cousins, NIM 221 (1984) 437)."""
+        return jnp.sum(log_poisson(main, main))
+
+    def cells(self, theta: Vector, main: Float[Array, " b"]) -> dict[str, Cells]:
+        """Bins in their order."""
+        rate = self.expected_main(theta)
+        parts = {c.name: slice(c.first, c.first + c.n_bins) for c in self.channels}
+        return {name: Cells(main[bins], rate[bins]) for name, bins in parts.items()}
 
     def curvature_main(self, theta: Vector, main: Float[Array, " b"]) -> Curvature:
         """Value, gradient and Hessian in closed form."""

@@ -13,7 +13,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from infer.constraints import ConstraintTerms, Curvature
-from infer.data import Data, check_leaves
+from infer.data import Cells, Data, check_leaves
 from infer.errors import DataError
 from infer.likelihood import Likelihood, constraint_terms
 from infer.likelihoods.parametric.mixture import (
@@ -27,7 +27,7 @@ from infer.likelihoods.parametric.mixture import (
 )
 from infer.numerics.densities import Density
 from infer.numerics.panels import nodes_and_weights
-from infer.numerics.poisson import sample_poisson
+from infer.numerics.poisson import log_poisson, sample_poisson
 from infer.parameters import Parameters
 from infer.typing import AuxVector, Key, MainData, Scalar, Vector
 
@@ -123,6 +123,27 @@ class Unbinned(Likelihood):
         weights = jnp.where(jnp.arange(self.capacity, dtype=float) < count, 1.0, 0.0)
         return Events(values, jnp.where(count <= self.capacity, weights, jnp.nan))
 
+    def cells(self, theta: Vector, main: Events) -> dict[str, Cells]:
+        """Events in their order, and the intensity between neighbours.
+
+        Panels and kinks part the cells further, so that those without closed form are integrated well.
+        """
+        kinks = jnp.clip(self.mixture.kinks(theta), self.edges[0], self.edges[-1])
+        cuts = jnp.concatenate([main.values, self.edges, kinks])
+        order = jnp.argsort(cuts)
+        cuts = cuts[order]
+        weights = jnp.concatenate([main.weights, jnp.zeros(cuts.shape[0] - main.weights.shape[0])])[order]
+
+        def between(density: Density) -> Values:
+            masses = density.masses(cuts)
+            return masses / jnp.sum(masses)
+
+        rates = self.mixture.rates(theta, between)
+        inside, nothing = jnp.zeros_like(rates), jnp.zeros_like(weights)
+        observed = jnp.stack([weights, jnp.append(inside, 0.0)], axis=1).ravel()[:-1]
+        expected = jnp.stack([nothing, jnp.append(rates, 0.0)], axis=1).ravel()[:-1]
+        return {"": Cells(observed, expected, continuous=True)}
+
     def curvature_main(self, theta: Vector, main: Events) -> Curvature:
         """The closed form of the module's docstring."""
         return self.mixture.curvature(theta, self._at(main.values), main.weights)
@@ -211,6 +232,14 @@ class Binned(Likelihood):
     def sample_main(self, theta: Vector, key: Key) -> Values:
         """Poisson counts."""
         return sample_poisson(key, self.expected_main(theta))
+
+    def log_saturated(self, main: Values) -> Scalar:
+        """Poisson probability of the counts, each expected as it is (Baker & Cousins, NIM 221 (1984) 437)."""
+        return jnp.sum(log_poisson(main, main))
+
+    def cells(self, theta: Vector, main: Values) -> dict[str, Cells]:
+        """Bins in their order."""
+        return {"": Cells(main, self.expected_main(theta))}
 
     def curvature_main(self, theta: Vector, main: Values) -> Curvature:
         """The closed form of the module's docstring."""
