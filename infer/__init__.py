@@ -28,6 +28,7 @@ from infer.inference.ensembles import Ensemble  # noqa: E402
 from infer.inference.experiments import PValue  # noqa: E402
 from infer.inference.fits import FitResult, Settings, fit  # noqa: E402
 from infer.inference.goodness import Goodness, goodness  # noqa: E402
+from infer.inference.impacts import Impact, Impacts, impacts  # noqa: E402
 from infer.inference.neyman import NeymanInterval, neyman, p_value  # noqa: E402
 from infer.inference.profiles import Interval, Scan, interval, scan  # noqa: E402
 from infer.inference.toys import Toys, toys  # noqa: E402
@@ -46,6 +47,8 @@ __all__ = [
     "Fixed",
     "Goodness",
     "HistFactory",
+    "Impact",
+    "Impacts",
     "InferError",
     "InputError",
     "Interpolation",
@@ -67,6 +70,7 @@ __all__ = [
     "WorkspaceError",
     "coverage",
     "fit",
+    "impacts",
     "goodness",
     "interval",
     "measure",

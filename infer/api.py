@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from infer.certificate import Certificate
-from infer.constraints import Poisson
 from infer.data import Data
 from infer.errors import ParameterError
 from infer.inference import breakdown
@@ -19,6 +18,7 @@ from infer.inference.breakdown import Budget, Groups
 from infer.inference.coverage import coverage
 from infer.inference.fits import FitResult, Settings, fit, require_poi
 from infer.inference.profiles import ONE_SIGMA, Interval, interval, standard_deviations
+from infer.inference.pulls import pulls
 from infer.io.measurements import parse_measurements
 from infer.io.parametric import parse_parametric
 from infer.io.pyhf_json import read_document
@@ -258,15 +258,4 @@ def _certificate(fitted: FitResult, ends: Interval | None, budget: Budget | None
 
 def _estimates(fitted: FitResult, data: Data) -> dict[str, ParameterEstimate]:
     """Every parameter with its pull and constraint."""
-    aux = dict(zip(fitted.parameters.constrained, np.asarray(data.aux).tolist(), strict=True))
-    estimates = {}
-    for name, parameter in fitted.parameters.items():
-        sigma = fitted.uncertainty(name)
-        before = parameter.prefit_uncertainty()
-        pull = constraint = None
-        if before:
-            scale = parameter.constraint.scale if isinstance(parameter.constraint, Poisson) else 1.0
-            pull = (fitted.value(name) - aux[name] / scale) / before
-            constraint = None if sigma is None else sigma / before
-        estimates[name] = ParameterEstimate(fitted.value(name), sigma, pull, constraint)
-    return estimates
+    return {n: ParameterEstimate(p.value, p.uncertainty, p.pull, p.constraint) for n, p in pulls(fitted, data).items()}

@@ -30,6 +30,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -42,8 +43,10 @@ from infer.data import Data
 from infer.errors import ParameterError
 from infer.inference.fits import FitResult, Settings, box_of
 from infer.inference.minimize import CONVERGED, Box, Minima, minimize_batch, restricted_inverse
+from infer.inference.refits import moving, reference, refit, vicinity
 from infer.likelihood import Likelihood
 from infer.parameters import Parameters
+from infer.threads import one_blas_thread
 from infer.typing import Key, Mask, Matrix, Vector
 
 FloatArray = npt.NDArray[np.float64]
@@ -167,40 +170,54 @@ def prepare(likelihood: Likelihood, fitted: FitResult, name: str, groups: Groups
 
 def from_observables(setting: Setting) -> Budget:
     """``observables``: the derivative of the fit with respect to every datum, in closed form."""
-    stat, aux, inverse = jax.device_get(
-        _variances(
-            setting.likelihood,
-            setting.theta,
-            jnp.asarray(setting.fitted.hessian),
-            jnp.asarray(setting.inactive),
-            setting.at,
-        )
-    )
+    linear = linear_response(setting)
+    aux, stat = linear.aux**2, float(linear.stat)
     parts = {g: float(np.sum(aux[setting.members(g)])) for g in setting.names}
-    total = float(stat + np.sum(aux))
+    total = stat + float(np.sum(aux))
     return Budget(
         setting.name,
         "observables",
-        _both(float(stat)),
+        _both(stat),
         {g: _both(v) for g, v in parts.items()},
         _both(total),
-        total / float(inverse),
+        total / float(linear.row[setting.at]),
     )
 
 
+class Linear(NamedTuple):
+    """How a parameter of interest responds, to first order.
+
+    Args:
+        row: Its row of the inverse Hessian with shape (P,).
+        stat: Its variance from the main data.
+        aux: How far one standard deviation of each source of auxiliary data moves it, with shape (A,).
+    """
+
+    row: FloatArray
+    stat: FloatArray
+    aux: FloatArray
+
+
+def linear_response(setting: Setting) -> Linear:
+    """The derivative of the fit with respect to its data."""
+    fitted, theta = setting.fitted, setting.theta
+    hessian, inactive = jnp.asarray(fitted.hessian), jnp.asarray(setting.inactive)
+    with one_blas_thread():
+        return Linear(*jax.device_get(_responses(setting.likelihood, theta, hessian, inactive, setting.at)))
+
+
 @eqx.filter_jit
-def _variances(
+def _responses(
     likelihood: Likelihood, theta: Vector, hessian: Matrix, inactive: Mask, at: Array | int
-) -> tuple[Array, Float[Array, " a"], Array]:
-    """Variance from the main data, from each auxiliary datum, and the inverse Hessian's own."""
+) -> tuple[Vector, Array, Float[Array, " a"]]:
+    """The entries of `Linear`."""
     row = restricted_inverse(hessian, inactive)[at]
     stat = row @ likelihood.information_main(theta) @ row
     response = -row @ likelihood.constraints.score_derivative(theta)
-    aux = (response @ _sources(likelihood.constraints.aux_covariance(theta))) ** 2
-    return stat, aux, row[at]
+    return row, stat, response @ sources(likelihood.constraints.aux_covariance(theta))
 
 
-def _sources(covariance: Float[Array, "a a"]) -> Float[Array, "a a"]:
+def sources(covariance: Float[Array, "a a"]) -> Float[Array, "a a"]:
     """Independent sources of the auxiliary data, one per column, each as close as can be to its datum.
 
     With D the widths and R the correlation, covariance = D R D = M M' for M = D R^(1/2), the
@@ -248,11 +265,10 @@ def _frozen_variance(setting: Setting, names: Sequence[str]) -> float:
 def from_shifts(setting: Setting, data: Data, settings: Settings) -> Budget:
     """``shifted``: each auxiliary datum moved by one standard deviation both ways, and a refit."""
     linear = from_observables(setting)
-    constraints, theta = setting.likelihood.constraints, setting.theta
-    sources = np.asarray(_sources(constraints.aux_covariance(theta)))
-    size = np.max(np.abs(sources), axis=0, initial=0.0)
-    felt = np.any(np.abs(sources[_responds(setting)]) > 1e-12 * size, axis=0)
-    moves = np.concatenate([sources.T[felt], -sources.T[felt]])
+    columns = np.asarray(sources(setting.likelihood.constraints.aux_covariance(setting.theta)))
+    size = np.max(np.abs(columns), axis=0, initial=0.0)
+    felt = np.any(np.abs(columns[_responds(setting)]) > 1e-12 * size, axis=0)
+    moves = np.concatenate([columns.T[felt], -columns.T[felt]])
     moved = _moved(setting, data, moves, settings) if len(moves) else np.zeros(0)
     ok = np.isfinite(moved)
     up, down = np.split(np.where(ok, moved, 0.0), 2)
@@ -270,10 +286,10 @@ def from_shifts(setting: Setting, data: Data, settings: Settings) -> Budget:
 
 def _moved(setting: Setting, data: Data, moves: FloatArray, settings: Settings) -> FloatArray:
     """How far each move of the auxiliary data, with shape (M, A), takes the best fit; NaN without a certificate."""
-    constraints = setting.likelihood.constraints
-    moved = jax.vmap(lambda move: Data(data.main, constraints.moved(data.aux, move)))(jnp.asarray(moves))
-    minima = _refit(setting, moved, settings)
-    return _estimates(setting, minima) - setting.fitted.values[setting.at]
+    likelihood, fitted = setting.likelihood, setting.fitted
+    found = refit(vicinity(likelihood, data, fitted), moving(likelihood, data, fitted, moves), solver=settings.solver)
+    moved: FloatArray = np.where(found.status == CONVERGED, found.theta[:, setting.at], np.nan)
+    return moved - reference(fitted, setting.at)
 
 
 def _responds(setting: Setting) -> npt.NDArray[np.bool_]:
