@@ -12,7 +12,9 @@ import jax
 # Likelihood differences of 1e-4 in sums of 1e5 need float64; before any array is made, hence here.
 jax.config.update("jax_enable_x64", True)
 
-from infer.api import measure, read_workspace  # noqa: E402  # after float64 is on
+from infer.api import measure, read_combination, read_workspace  # noqa: E402  # after float64 is on
+from infer.combination import Scheme, combine  # noqa: E402
+from infer.comparison import Comparison, compare  # noqa: E402
 from infer.data import Data  # noqa: E402
 from infer.errors import (  # noqa: E402
     DataError,
@@ -23,6 +25,7 @@ from infer.errors import (  # noqa: E402
     WorkspaceError,
 )
 from infer.inference.campaigns import Run  # noqa: E402
+from infer.inference.correlations import CorrelationScan, correlation_scan  # noqa: E402
 from infer.inference.coverage import Coverage, coverage  # noqa: E402
 from infer.inference.ensembles import Ensemble  # noqa: E402
 from infer.inference.experiments import PValue  # noqa: E402
@@ -32,13 +35,15 @@ from infer.inference.impacts import Impact, Impacts, impacts  # noqa: E402
 from infer.inference.neyman import NeymanInterval, neyman, p_value  # noqa: E402
 from infer.inference.profiles import Interval, Scan, interval, scan  # noqa: E402
 from infer.inference.toys import Toys, toys  # noqa: E402
-from infer.likelihood import Correlated, Fixed, Likelihood, Product, Renamed  # noqa: E402
+from infer.likelihood import Correlated, Fixed, Likelihood, Product, Redeclared, Renamed  # noqa: E402
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation  # noqa: E402
 from infer.measurement import Measurement  # noqa: E402
 from infer.parameters import Parameter, Parameters  # noqa: E402
 
 __all__ = [
+    "Comparison",
     "Correlated",
+    "CorrelationScan",
     "Coverage",
     "Data",
     "DataError",
@@ -61,13 +66,18 @@ __all__ = [
     "ParameterError",
     "Parameters",
     "Product",
+    "Redeclared",
     "Renamed",
     "Run",
     "Scan",
+    "Scheme",
     "Settings",
     "Toys",
     "UntrustworthyError",
     "WorkspaceError",
+    "combine",
+    "compare",
+    "correlation_scan",
     "coverage",
     "fit",
     "impacts",
@@ -76,6 +86,7 @@ __all__ = [
     "measure",
     "neyman",
     "p_value",
+    "read_combination",
     "read_workspace",
     "scan",
     "toys",

@@ -11,14 +11,17 @@ import jax
 import numpy as np
 
 from infer.certificate import Certificate
+from infer.combination import Scheme, combine
 from infer.data import Data
-from infer.errors import ParameterError
+from infer.documents import described, fail
+from infer.errors import InputError, ParameterError, WorkspaceError
 from infer.inference import breakdown
 from infer.inference.breakdown import Budget, Groups
 from infer.inference.coverage import coverage
 from infer.inference.fits import FitResult, Settings, fit, require_poi
 from infer.inference.profiles import ONE_SIGMA, Interval, interval, standard_deviations
 from infer.inference.pulls import pulls
+from infer.io import combination
 from infer.io.measurements import parse_measurements
 from infer.io.parametric import parse_parametric
 from infer.io.pyhf_json import read_document
@@ -39,11 +42,11 @@ def read_workspace(
     patch: str | None = None,
     interpolation: Interpolation | None = None,
 ) -> tuple[Likelihood, Data]:
-    """Read a likelihood and its data from a JSON file.
+    """Read a likelihood and its data from a JSON or YAML file.
 
     Args:
         path: A pyhf workspace, or a document of one of infer's own formats (published measurements,
-            parametric densities), which its key ``format`` names.
+            parametric densities, combinations), which its key ``format`` names.
         measurement: Name of a measurement of a pyhf workspace, None takes the first; or of a partial
             combination of published measurements, None takes all of them.
         patch: ``patchset.json:name``, or the path of a JSON patch; for pyhf workspaces.
@@ -55,13 +58,78 @@ def read_workspace(
     Raises:
         WorkspaceError: The file breaks its format; the message names the place and the remedy.
     """
+    return _read(Path(path), measurement, patch, interpolation, ())
+
+
+def read_combination(
+    path: str | Path, *, interpolation: Interpolation | None = None
+) -> tuple[dict[str, tuple[Likelihood, Data]], Scheme]:
+    """Read the components of a combination, and what they share.
+
+    Args:
+        path: A document of the format ``infer-combination``, in YAML or JSON.
+        interpolation: Interpolation codes of pyhf workspaces for which the document names none; None takes
+            pyhf's defaults.
+
+    Returns:
+        Likelihood and data of each component by name, and the scheme: what `combine` takes.
+
+    Raises:
+        WorkspaceError: The document or a file that it names breaks its format.
+    """
+    document = read_document(path)
+    if document.get("format") != combination.FORMAT:
+        got = described(document["format"]) if "format" in document else "none"
+        raise fail(str(path), f"format is {got}, expected {combination.FORMAT!r}", "give a combination of files")
+    return _components(document, Path(path), interpolation, ())
+
+
+def _components(
+    document: dict[str, object], path: Path, interpolation: Interpolation | None, above: tuple[Path, ...]
+) -> tuple[dict[str, tuple[Likelihood, Data]], Scheme]:
+    """Components and scheme of a document; ``above`` are the combinations that name it."""
+    if path.resolve() in above:
+        raise fail(str(path), "this combination names itself as a component", "name other files")
+    files, scheme = combination.parse_combination(document, source=str(path), directory=path.parent)
+    within = (*above, path.resolve())
+    parts = {}
+    for name, file in files.items():
+        codes = file.interpolation or interpolation
+        try:
+            parts[name] = _read(file.path, file.measurement, file.patch, codes, within)
+        except WorkspaceError as error:
+            raise WorkspaceError(f"{path}: component {name!r}: {error}") from error
+    return parts, scheme
+
+
+def _combined(
+    document: dict[str, object], path: Path, interpolation: Interpolation | None, above: tuple[Path, ...]
+) -> tuple[Likelihood, Data]:
+    parts, scheme = _components(document, path, interpolation, above)
+    try:
+        return combine(parts, scheme)
+    except InputError as error:
+        raise WorkspaceError(f"{path}: {error}") from error
+
+
+def _read(
+    path: Path,
+    measurement: str | None,
+    patch: str | None,
+    interpolation: Interpolation | None,
+    above: tuple[Path, ...],
+) -> tuple[Likelihood, Data]:
     document, source = read_document(path, patch), str(path)
     kind = document.get("format")
+    if kind == combination.FORMAT:
+        if measurement is not None:
+            raise fail(source, "a combination has no measurement of its own", "name it in the entry of a component")
+        return _combined(document, path, interpolation, above)
     if kind == "infer-measurements":
         combined, values, _ = parse_measurements(document, source=source)
         return (combined, values) if measurement is None else combined.subset(values, measurement)
     if kind == "infer-parametric":
-        parametric, events, _ = parse_parametric(document, source=source, directory=Path(path).parent)
+        parametric, events, _ = parse_parametric(document, source=source, directory=path.parent)
         return parametric, events
     workspace = parse_workspace(document, source=source)
     return HistFactory.of(workspace, workspace.measurement(measurement), interpolation=interpolation)

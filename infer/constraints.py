@@ -10,6 +10,7 @@ declaration            ``f(a | theta)``                     Asimov value of ``a`
 `Poisson`              Poisson(a; scale * theta)            scale * theta
 `LogNormal`            N(ln a; ln theta, ln kappa) / a      theta
 `MultivariateNormal`   N(a_1..k; theta_1..k, covariance)    theta_1..k
+`GammaVariance`        Student's t of (a - theta) / width   theta
 =====================  ==================================  =======================
 
 `ConstraintTerms` holds the same numbers as arrays and evaluates them all at once, with closed-form
@@ -17,7 +18,8 @@ derivatives.  It lives apart from the main likelihood so that a combination can 
 parameter's term once.
 
 References: Cranmer et al., HistFactory, CERN-OPEN-2012-016, section 4.1 (Normal, Poisson, log-normal
-terms); Cowan, Statistical Data Analysis (1998), eq. 2.28 (multivariate normal).
+terms); Cowan, Statistical Data Analysis (1998), eq. 2.28 (multivariate normal); `infer.numerics.gamma_variance`
+(errors on errors).
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ import numpy.typing as npt
 from jaxtyping import Array, Float, Int
 
 from infer.errors import ParameterError
+from infer.numerics import gamma_variance
 from infer.numerics.poisson import log_poisson, sample_poisson
 from infer.typing import AuxVector, Key, Mask, Matrix, Scalar, Vector
 
@@ -128,7 +131,46 @@ class MultivariateNormal:
         return float(np.sqrt(self.covariance[position][position]))
 
 
-Constraint: TypeAlias = Normal | Poisson | LogNormal | MultivariateNormal
+@dataclass(frozen=True)
+class GammaVariance:
+    """``a ~ N(theta, sigma)`` with an estimated sigma: ``width``, itself uncertain by a fraction ``epsilon``.
+
+    Profiled over sigma this is Student's t (`infer.numerics.gamma_variance`).  Toys draw ``a`` from it and leave
+    the estimate ``width`` as it is: ``(a - theta) / width`` is then distributed as in the model in which the
+    estimate fluctuates too, but the widths of toys, and with them the lengths of intervals, do not vary.
+
+    Args:
+        width: estimate of sigma, in units of the parameter.
+        epsilon: relative standard deviation of that estimate, from 1e-6 to 1.
+    """
+
+    width: float
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        _require_positive(self.width, "the width of a GammaVariance constraint")
+        if not 1e-6 <= self.epsilon <= 1.0:
+            raise ParameterError(
+                f"the epsilon of a GammaVariance constraint must lie between 1e-6 and 1, got {self.epsilon!r}; "
+                "write 30 % as 0.3, and take a Normal constraint where the width is exact."
+            )
+
+    @property
+    def dof(self) -> float:
+        """Degrees of freedom of Student's t."""
+        return gamma_variance.degrees_of_freedom(self.epsilon)
+
+    @property
+    def log_norm(self) -> float:
+        """Log-density at the centre."""
+        return gamma_variance.log_norm(self.width, self.dof)
+
+    def uncertainty(self, value: float) -> float:  # noqa: ARG002  # one signature for every kind
+        """Estimated standard deviation of the auxiliary datum."""
+        return self.width
+
+
+Constraint: TypeAlias = Normal | Poisson | LogNormal | MultivariateNormal | GammaVariance
 
 
 def _correlation(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -160,6 +202,16 @@ class _Scalars(eqx.Module):
     width: Float[Array, " k"]
 
 
+class _Students(eqx.Module):
+    """Gamma-variance terms, which are Student's t."""
+
+    at: Int[Array, " k"]
+    aux: Int[Array, " k"]
+    width: Float[Array, " k"]
+    dof: Float[Array, " k"]
+    log_norm: Float[Array, " k"]
+
+
 class _Block(eqx.Module):
     """One multivariate normal term."""
 
@@ -182,6 +234,7 @@ class ConstraintTerms(eqx.Module):
     poisson: _Scalars
     lognormal: _Scalars
     blocks: tuple[_Block, ...]
+    student: _Students
 
     @classmethod
     def build(cls, names: Sequence[str], declared: Sequence[Constraint | None]) -> ConstraintTerms:
@@ -193,25 +246,23 @@ class ConstraintTerms(eqx.Module):
         constrained = [i for i, c in enumerate(declared) if c is not None]
         aux_of = {i: k for k, i in enumerate(constrained)}
 
-        def scalars(kind: type, width: str) -> _Scalars:
+        def columns(kind: type, *numbers: str) -> list[Array]:
             at = [i for i in constrained if isinstance(declared[i], kind)]
-            return _Scalars(
-                jnp.asarray(at, dtype=int),
-                jnp.asarray([aux_of[i] for i in at], dtype=int),
-                jnp.asarray([getattr(declared[i], width) for i in at], dtype=float),
-            )
+            places = [jnp.asarray(at, dtype=int), jnp.asarray([aux_of[i] for i in at], dtype=int)]
+            return places + [jnp.asarray([getattr(declared[i], x) for i in at], dtype=float) for x in numbers]
 
         return cls(
-            scalars(Normal, "width"),
-            scalars(Poisson, "scale"),
-            scalars(LogNormal, "kappa"),
+            _Scalars(*columns(Normal, "width")),
+            _Scalars(*columns(Poisson, "scale")),
+            _Scalars(*columns(LogNormal, "kappa")),
             _blocks(names, declared, aux_of),
+            _Students(*columns(GammaVariance, "width", "dof", "log_norm")),
         )
 
     @property
     def size(self) -> int:
         """Number of auxiliary data."""
-        scalars = (self.normal, self.poisson, self.lognormal)
+        scalars = (self.normal, self.poisson, self.lognormal, self.student)
         return sum(t.at.shape[0] for t in scalars) + sum(b.at.shape[0] for b in self.blocks)
 
     def logpdf(self, theta: Vector, aux: AuxVector) -> Scalar:
@@ -225,7 +276,8 @@ class ConstraintTerms(eqx.Module):
         for block in self.blocks:
             residual = aux[block.aux] - theta[block.at]
             total += block.log_norm - 0.5 * residual @ block.precision @ residual
-        return total
+        t = self.student
+        return total + jnp.sum(t.log_norm + gamma_variance.log_ratio(theta[t.at] - aux[t.aux], t.width, t.dof))
 
     def curvature(self, theta: Vector, aux: AuxVector) -> Curvature:
         """Value, gradient and Hessian of ``-logpdf`` in closed form."""
@@ -240,6 +292,9 @@ class ConstraintTerms(eqx.Module):
         log_ratio = jnp.log(factor) - jnp.log(_where_positive(aux[g.aux]))
         gradient = gradient.at[g.at].add(log_ratio / (variance * factor))
         diagonal = diagonal.at[g.at].add((1.0 - log_ratio) / (variance * factor**2))
+        t = self.student
+        slope, second = gamma_variance.derivatives(theta[t.at] - aux[t.aux], t.width, t.dof)
+        gradient, diagonal = gradient.at[t.at].add(slope), diagonal.at[t.at].add(second)
         hessian = jnp.diag(diagonal)
         for b in self.blocks:
             gradient = gradient.at[b.at].add(b.precision @ (theta[b.at] - aux[b.aux]))
@@ -249,7 +304,7 @@ class ConstraintTerms(eqx.Module):
     def expected(self, theta: Vector) -> AuxVector:
         """Asimov auxiliary data, with shape (A,)."""
         aux = jnp.zeros(self.size, dtype=theta.dtype)
-        direct: tuple[_Scalars | _Block, ...] = (self.normal, self.lognormal, *self.blocks)
+        direct: tuple[_Scalars | _Block | _Students, ...] = (self.normal, self.lognormal, self.student, *self.blocks)
         for terms in direct:
             aux = aux.at[terms.aux].set(theta[terms.at])
         return aux.at[self.poisson.aux].set(self.poisson.width * theta[self.poisson.at])
@@ -265,6 +320,9 @@ class ConstraintTerms(eqx.Module):
         for b in self.blocks:
             root = jnp.linalg.cholesky(b.covariance)
             aux = aux.at[b.aux].set(theta[b.at] + root @ noise[b.aux])
+        t = self.student
+        if t.at.shape[0]:
+            aux = aux.at[t.aux].set(theta[t.at] + t.width * _student_noise(count_key, t.dof))
         if p.at.shape[0]:  # sampling counts is slow to compile
             aux = aux.at[p.aux].set(sample_poisson(count_key, p.width * theta[p.at]))
         return aux
@@ -282,6 +340,9 @@ class ConstraintTerms(eqx.Module):
         theta = theta.at[g.at].set(aux[g.aux] * g.width ** noise[g.aux])
         for b in self.blocks:
             theta = theta.at[b.at].set(aux[b.aux] + jnp.linalg.cholesky(b.covariance) @ noise[b.aux])
+        t = self.student
+        if t.at.shape[0]:
+            theta = theta.at[t.at].set(aux[t.aux] + t.width * _student_noise(count_key, t.dof))
         if p.at.shape[0]:
             theta = theta.at[p.at].set(jax.random.gamma(count_key, aux[p.aux] + 1.0) / p.width)
         return theta
@@ -299,6 +360,7 @@ class ConstraintTerms(eqx.Module):
         """
         n, p, g = self.normal, self.poisson, self.lognormal
         best = theta.at[n.at].set(aux[n.aux]).at[g.at].set(aux[g.aux]).at[p.at].set(aux[p.aux] / p.width)
+        best = best.at[self.student.at].set(aux[self.student.aux])
         for b in self.blocks:
             moves = free[b.at]
             held = jnp.where(moves, 0.0, aux[b.aux] - theta[b.at])
@@ -311,7 +373,7 @@ class ConstraintTerms(eqx.Module):
         """``d2(-logpdf) / d theta d a`` with shape (P, A); for log-normal terms, ``a`` means ln a.
 
         Zero where the mean of a count or factor is not positive: a parameter that was left there is
-        at a bound, and does not respond to data.
+        at a bound, and does not respond to data.  For gamma-variance terms, that at the Asimov data.
         """
         n, p, g = self.normal, self.poisson, self.lognormal
         cross = jnp.zeros((theta.shape[0], self.size), dtype=theta.dtype)
@@ -320,13 +382,17 @@ class ConstraintTerms(eqx.Module):
         cross = cross.at[g.at, g.aux].set(-_inverse_inside(theta[g.at]) / jnp.log(g.width) ** 2)
         for b in self.blocks:
             cross = cross.at[b.at[:, None], b.aux[None, :]].set(-b.precision)
-        return cross
+        t = self.student
+        return cross.at[t.at, t.aux].set(-(1.0 + 1.0 / t.dof) / t.width**2)
 
     def aux_covariance(self, theta: Vector) -> Float[Array, "a a"]:
-        """Covariance of the auxiliary data with shape (A, A); for log-normal terms, of ln a."""
+        """Covariance of the auxiliary data with shape (A, A); for log-normal terms, of ln a.
+
+        For gamma-variance terms, the estimated variance of a, without the fluctuations of that estimate.
+        """
         n, p, g = self.normal, self.poisson, self.lognormal
         variance = jnp.zeros(self.size, dtype=theta.dtype)
-        variance = variance.at[n.aux].set(n.width**2)
+        variance = variance.at[n.aux].set(n.width**2).at[self.student.aux].set(self.student.width**2)
         variance = variance.at[p.aux].set(p.width * theta[p.at])
         variance = variance.at[g.aux].set(jnp.log(g.width) ** 2)
         covariance = jnp.diag(variance)
@@ -350,6 +416,11 @@ class ConstraintTerms(eqx.Module):
         log, count = self.lognormal.aux, self.poisson.aux
         out = (aux + move).at[log].set(aux[log] * jnp.exp(move[log]))
         return out.at[count].set(jnp.maximum(out[count], 0.0))
+
+
+def _student_noise(key: Key, dof: Float[Array, " k"]) -> Float[Array, " k"]:
+    """Student's t, from a key of its own."""
+    return jax.random.t(jax.random.fold_in(key, 1), dof, dof.shape, dtype=dof.dtype)
 
 
 def _where_positive(x: Float[Array, " k"]) -> Float[Array, " k"]:

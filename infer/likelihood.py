@@ -20,7 +20,8 @@ goodness of fit              ``log_saturated`` (counts, measurements), ``cells``
 ==========================  ===================================================================
 
 Wrappers change how a likelihood takes part in an analysis, never the likelihood itself:
-`Product` combines, `Renamed` renames, `Correlated` ties parameters together, `Fixed` freezes them.
+`Product` combines, `Renamed` renames, `Correlated` ties parameters together, `Fixed` freezes them,
+`Redeclared` replaces their constraints, start values or bounds.
 Each has a method ``data`` that carries data of the wrapped likelihood over.
 
 Shapes of ``theta`` and of the auxiliary data are checked whenever a likelihood is evaluated (at
@@ -30,17 +31,17 @@ trace time, free of cost); what needs the numbers themselves is checked by `chec
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from infer.constraints import ConstraintTerms, Curvature
+from infer.constraints import ConstraintTerms, Curvature, GammaVariance, MultivariateNormal, Normal
 from infer.data import Cells, Data, check_aux, check_aux_shape, check_leaves
 from infer.errors import DataError, ParameterError
-from infer.parameters import Parameters, merged_as_one, partly_correlated, unique_positions
+from infer.parameters import Parameter, Parameters, merged_as_one, partly_correlated, unique_positions
 from infer.typing import AuxVector, Index, Key, MainData, Matrix, Scalar, Vector
 
 
@@ -168,6 +169,9 @@ class Likelihood(eqx.Module):
             )
         if aux is not None:
             check_aux_shape(self.parameters, aux)
+
+
+_DIRECT = (Normal, MultivariateNormal, GammaVariance)  # their auxiliary datum is a value of the parameter
 
 
 def check_data(likelihood: Likelihood, data: Data) -> None:
@@ -396,6 +400,38 @@ class Fixed(_View):
 
     def data(self, data: Data) -> Data:
         """Data of the likelihood with frozen parameters: the same numbers."""
+        return data
+
+
+class Redeclared(_View):
+    """The same likelihood with other declarations of some parameters: constraint, start value, bounds, group.
+
+    A parameter keeps its auxiliary datum, so that a constraint can only be replaced by one of which the datum
+    says the same: among `Normal`, `MultivariateNormal` and `GammaVariance`.
+
+    Args:
+        likelihood: the likelihood.
+        declared: the new declarations, under the parameters' own names.
+        poi: parameter of interest to declare; None keeps the one that is declared.
+
+    Raises:
+        ParameterError: a name is unknown, or a constraint comes, goes, or changes the meaning of its datum.
+    """
+
+    def __init__(self, likelihood: Likelihood, declared: Iterable[Parameter], *, poi: str | None = None) -> None:
+        known, new = likelihood.parameters, {p.name: p for p in declared}
+        for name, parameter in new.items():
+            before, after = known[name].constraint, parameter.constraint
+            if before != after and not (isinstance(before, _DIRECT) and isinstance(after, _DIRECT)):
+                raise ParameterError(
+                    f"the constraint of {name!r} is {before!r} and cannot become {after!r}: only Normal, "
+                    "MultivariateNormal and GammaVariance constraints can replace each other."
+                )
+        parameters = Parameters((new.get(n, p) for n, p in known.items()), poi=poi or known.poi)
+        self._see(likelihood, parameters, range(len(parameters)))
+
+    def data(self, data: Data) -> Data:
+        """Data of the redeclared likelihood: the same numbers."""
         return data
 
 

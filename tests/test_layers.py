@@ -14,11 +14,11 @@ import pytest
 
 LAYERS = (  # from bottom to top; a room may import from its own layer and from those below
     {"errors", "typing"},
-    {"numerics", "documents", "threads", "compute"},
-    {"certificate", "constraints", "parameters", "data", "likelihood"},
+    {"numerics", "documents", "strict_yaml", "threads", "compute"},
+    {"certificate", "constraints", "parameters", "correlation", "data", "likelihood"},
     {"likelihoods", "inference", "learn"},
-    {"unfold", "analysis", "io", "inspection", "statement", "measurement"},
-    {"api"},
+    {"unfold", "analysis", "io", "inspection", "statement", "measurement", "combination"},
+    {"api", "comparison"},
     {"infer"},  # infer/__init__.py, the public face
     {"plots"},
     {"report"},

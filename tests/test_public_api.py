@@ -15,7 +15,9 @@ import pytest
 import infer
 
 EXPECTED = [
+    "Comparison",
     "Correlated",
+    "CorrelationScan",
     "Coverage",
     "Data",
     "DataError",
@@ -38,13 +40,18 @@ EXPECTED = [
     "ParameterError",
     "Parameters",
     "Product",
+    "Redeclared",
     "Renamed",
     "Run",
     "Scan",
+    "Scheme",
     "Settings",
     "Toys",
     "UntrustworthyError",
     "WorkspaceError",
+    "combine",
+    "compare",
+    "correlation_scan",
     "coverage",
     "fit",
     "impacts",
@@ -53,11 +60,14 @@ EXPECTED = [
     "measure",
     "neyman",
     "p_value",
+    "read_combination",
     "read_workspace",
     "scan",
     "toys",
 ]
 RECORDS = [
+    "Comparison",
+    "CorrelationScan",
     "Coverage",
     "Ensemble",
     "FitResult",
@@ -70,6 +80,7 @@ RECORDS = [
     "PValue",
     "Run",
     "Scan",
+    "Scheme",
     "Settings",
     "Toys",
 ]

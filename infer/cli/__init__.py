@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import jax
 
-from infer.cli import measuring, ranking, sampling
+from infer.cli import combining, measuring, ranking, sampling
 from infer.errors import InferError, InputError
 
 
@@ -31,6 +31,7 @@ for command in (
     measuring.fit,
     measuring.measure,
     measuring.scan,
+    combining.combine,
     ranking.impacts,
     sampling.toys,
     sampling.coverage,

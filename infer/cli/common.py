@@ -68,11 +68,7 @@ def takes_likelihood(command: Command) -> Command:
         fix: Sequence[str],
         **rest: Any,
     ) -> None:
-        settings = infer.Settings(
-            start=dict(pair("--start", text, number) for text in start),
-            bounds=dict(pair("--bounds", text, value_range) for text in bounds),
-            fixed=dict(pair("--fix", text, number) for text in fix),
-        )
+        settings = fit_settings(start, bounds, fix)
         codes = infer.Interpolation(normsys_code, histosys_code)
         with working(f"reading {workspace}"):
             likelihood, data = infer.read_workspace(
@@ -83,6 +79,15 @@ def takes_likelihood(command: Command) -> Command:
     for decorate in reversed((WORKSPACE, *READING, *FITTING)):
         wrapped = decorate(wrapped)
     return wrapped
+
+
+def fit_settings(start: Sequence[str], bounds: Sequence[str], fix: Sequence[str]) -> infer.Settings:
+    """What the options of `FITTING` say."""
+    return infer.Settings(
+        start=dict(pair("--start", text, number) for text in start),
+        bounds=dict(pair("--bounds", text, value_range) for text in bounds),
+        fixed=dict(pair("--fix", text, number) for text in fix),
+    )
 
 
 def leave(trustworthy: bool) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from infer.errors import InputError
+from infer.strict_yaml import load_yaml
 
 _CLASSES = {
     "htcondor": "HTCondorCluster",
@@ -95,16 +96,8 @@ def read_jobqueue(path: str | Path) -> Jobqueue:
     Raises:
         InputError: the file cannot be read, or breaks its format; the message names the place.
     """
-    yaml, source = import_extra("yaml"), str(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        _refuse_twins(yaml.compose(text, Loader=yaml.SafeLoader), source)
-        document = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source} cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{source} is not YAML: {' '.join(str(error).split())}.") from error
-    given = _mapping(document, source, _KEYS)
+    source = str(path)
+    given = _mapping(load_yaml(path), source, _KEYS)
     system = given.get("cluster")
     if not isinstance(system, str) or system not in _CLASSES:
         raise InputError(f"{source}: cluster must be one of {', '.join(_CLASSES)}, got {system!r}.")
@@ -121,20 +114,6 @@ def _make(kind: Any, options: Mapping[str, Any]) -> Any:
             return kind(**{"scheduler_options": _SCHEDULER, **options})
         except (TypeError, ValueError) as error:
             return " ".join(str(error).split())
-
-
-def _refuse_twins(node: Any, source: str) -> None:
-    """YAML forbids a key that occurs twice in a mapping, but its reader takes the last one."""
-    if node is None or isinstance(node.value, str):
-        return
-    if node.id == "mapping":
-        keys = [key.value for key, _ in node.value if isinstance(key.value, str)]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise InputError(f"{source} is not YAML: the key {key!r} occurs twice in one mapping.")
-    for entry in node.value:
-        for part in entry if isinstance(entry, tuple) else (entry,):
-            _refuse_twins(part, source)
 
 
 def _mapping(value: object, where: str, keys: tuple[str, ...] | None = None) -> dict[str, Any]:

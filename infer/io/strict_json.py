@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infer.documents import described, fail
+from infer.strict_yaml import SUFFIXES, load_yaml
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|NaN|-?Infinity|[^\s"{}\[\]:,]+', re.DOTALL)
 _LITERALS = frozenset({"NaN", "Infinity", "-Infinity"})
@@ -26,15 +27,16 @@ class _RefusedError(ValueError):
 
 
 def load_document(path: str | Path) -> dict[str, object]:
-    """Return the JSON object in the file at `path`, such as a workspace.
+    """Return the object in the file at `path`, such as a workspace; YAML where its name ends so, JSON elsewhere.
 
     Raises:
-        WorkspaceError: as for `load_json`, or the top level is not an object.
+        WorkspaceError: as for `load_json` or `load_yaml`, or the top level is not an object.
     """
-    document = load_json(path)
+    yaml = Path(path).suffix in SUFFIXES
+    document = load_yaml(path) if yaml else load_json(path)
     if not isinstance(document, dict):
         problem = f"the top level is {described(document)}, expected an object"
-        raise fail(str(path), problem, "give a workspace, which begins with '{'")
+        raise fail(str(path), problem, f"give a workspace, which begins with {'format:' if yaml else repr('{')}")
     return document
 
 

@@ -17,6 +17,7 @@ bias and width of pulls      `Coverage`                               `coverage.
 lengths of intervals         `Coverage`                               `coverage.lengths_figure`
 finite simulation            `FiniteMC`                               `finite_mc.finite_mc_figure`
 Neyman's construction        `NeymanInterval`                         `neyman.neyman_figure`
+scan of a correlation        `CorrelationScan`                        `correlation.correlation_figure`
 ==========================  =======================================  ===============================
 
 Every function returns a `matplotlib.figure.Figure` that is tied to no window and no global state;
@@ -31,6 +32,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from infer.comparison import Comparison
+from infer.inference.correlations import CorrelationScan
 from infer.inference.coverage import Coverage
 from infer.inference.finite_mc import FiniteMC
 from infer.inference.neyman import NeymanInterval
@@ -41,6 +44,7 @@ from infer.likelihoods.histfactory.rates import RatesRecord
 from infer.likelihoods.parametric.spectrum import Spectrum
 from infer.measurement import Measurement
 from infer.plots.budget import budget_figure
+from infer.plots.correlation import correlation_figure
 from infer.plots.coverage import bias_figure, coverage_figure, lengths_figure
 from infer.plots.density import density_figure
 from infer.plots.finite_mc import finite_mc_figure
@@ -55,6 +59,7 @@ from infer.plots.toys import estimates_figure, poi_pull_figure, toy_pulls_figure
 __all__ = [
     "bias_figure",
     "budget_figure",
+    "correlation_figure",
     "coverage_figure",
     "density_figure",
     "estimates_figure",
@@ -67,6 +72,8 @@ __all__ = [
     "pulls_figure",
     "rates_figure",
     "sample_colours",
+    "save_comparison_figures",
+    "save_correlation_figures",
     "save_coverage_figures",
     "save_finite_mc_figures",
     "save_measurement_figures",
@@ -168,6 +175,43 @@ def save_neyman_figures(
         The files.
     """
     return _save(directory, iter([("neyman", neyman_figure(record))]), formats)
+
+
+def save_comparison_figures(
+    directory: str | Path, record: Comparison, *, formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """Store the figures of a combination: its components beside it, its error budget and its pulls.
+
+    Args:
+        directory: Where to; made if it is not there.
+        record: The combination and its components.
+        formats: File formats that matplotlib knows, by suffix.
+
+    Returns:
+        The files, in the order in which one would read them.
+    """
+    return _save(directory, _comparison_figures(record), formats)
+
+
+def save_correlation_figures(
+    directory: str | Path, record: CorrelationScan, *, formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """Store the figure of a scan of a correlation.
+
+    Args:
+        directory: Where to; made if it is not there.
+        record: The scan.
+        formats: File formats that matplotlib knows, by suffix.
+
+    Returns:
+        The files.
+    """
+    return _save(directory, iter([("correlation", correlation_figure(record))]), formats)
+
+
+def _comparison_figures(record: Comparison) -> Iterator[tuple[str, Figure]]:
+    yield "components", measurements_figure(record.measurement, (), combinations=record.components)
+    yield from _figures(record.measurement, None, (), None, (), None, ())
 
 
 def _save(directory: str | Path, figures: Iterator[tuple[str, Figure]], formats: Sequence[str]) -> list[Path]:
