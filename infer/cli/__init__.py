@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import jax
 
-from infer.cli import combining, measuring, ranking, sampling
+from infer.cli import combining, goodness, measuring, ranking, sampling
 from infer.errors import InferError, InputError
 
 
@@ -37,6 +37,7 @@ for command in (
     sampling.coverage,
     sampling.neyman,
     sampling.pvalue,
+    goodness.gof,
 ):
     app.add_command(command)
 

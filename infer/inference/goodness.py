@@ -194,6 +194,12 @@ class Goodness:
         known = ", ".join(_title(one.name, one.channel) for one in self.tests)
         raise ParameterError(f"no test {_title(name, channel)}; there are {known}.")
 
+    @property
+    def columns(self) -> dict[str, FloatArray] | None:
+        """The statistics of all toys, one row a toy, by test; None without toys."""
+        found = {_title(test.name, test.channel): test.toys.values for test in self.tests if test.toys is not None}
+        return found or None
+
     def to_json_dict(self) -> dict[str, Any]:
         """The record as a JSON object: the schema of ``infer gof --json``."""
         return {

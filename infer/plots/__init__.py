@@ -17,6 +17,7 @@ bias and width of pulls      `Coverage`                               `coverage.
 lengths of intervals         `Coverage`                               `coverage.lengths_figure`
 finite simulation            `FiniteMC`                               `finite_mc.finite_mc_figure`
 Neyman's construction        `NeymanInterval`                         `neyman.neyman_figure`
+goodness of fit              `GoodnessTest`                           `goodness.goodness_figure`
 scan of a correlation        `CorrelationScan`                        `correlation.correlation_figure`
 ==========================  =======================================  ===============================
 
@@ -36,6 +37,7 @@ from infer.comparison import Comparison
 from infer.inference.correlations import CorrelationScan
 from infer.inference.coverage import Coverage
 from infer.inference.finite_mc import FiniteMC
+from infer.inference.goodness import Goodness
 from infer.inference.neyman import NeymanInterval
 from infer.inference.profiles import Interval, Scan
 from infer.inference.toys import Toys
@@ -48,6 +50,7 @@ from infer.plots.correlation import correlation_figure
 from infer.plots.coverage import bias_figure, coverage_figure, lengths_figure
 from infer.plots.density import density_figure
 from infer.plots.finite_mc import finite_mc_figure
+from infer.plots.goodness import goodness_figure
 from infer.plots.measurements import measurements_figure
 from infer.plots.neyman import neyman_figure
 from infer.plots.profile import profile_figure
@@ -64,6 +67,7 @@ __all__ = [
     "density_figure",
     "estimates_figure",
     "finite_mc_figure",
+    "goodness_figure",
     "lengths_figure",
     "measurements_figure",
     "neyman_figure",
@@ -76,6 +80,7 @@ __all__ = [
     "save_correlation_figures",
     "save_coverage_figures",
     "save_finite_mc_figures",
+    "save_goodness_figures",
     "save_measurement_figures",
     "save_neyman_figures",
     "save_toys_figures",
@@ -161,6 +166,20 @@ def save_finite_mc_figures(directory: str | Path, record: FiniteMC, *, formats: 
     return _save(directory, iter([("finite_mc", finite_mc_figure(record))]), formats)
 
 
+def save_goodness_figures(directory: str | Path, record: Goodness, *, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Store a figure of every goodness-of-fit test that has toys.
+
+    Args:
+        directory: Where to; made if it is not there.
+        record: The tests.
+        formats: File formats that matplotlib knows, by suffix.
+
+    Returns:
+        The files.
+    """
+    return _save(directory, _goodness_figures(record), formats)
+
+
 def save_neyman_figures(
     directory: str | Path, record: NeymanInterval, *, formats: Sequence[str] = FORMATS
 ) -> list[Path]:
@@ -227,6 +246,13 @@ def _toys_figures(record: Toys) -> Iterator[tuple[str, Figure]]:
     yield "toys_estimates", estimates_figure(record)
     yield "toys_pull", poi_pull_figure(record)
     yield "toys_pulls", toy_pulls_figure(record)
+
+
+def _goodness_figures(record: Goodness) -> Iterator[tuple[str, Figure]]:
+    drawn = [(test, toys) for test in record.tests if (toys := test.toys) is not None]
+    names = file_names("_".join(filter(None, (test.name, test.channel))) for test, _ in drawn)
+    for name, (test, toys) in zip(names, drawn, strict=True):
+        yield f"goodness_{name}", goodness_figure(test, toys)
 
 
 def _coverage_figures(record: Coverage) -> Iterator[tuple[str, Figure]]:

@@ -70,15 +70,15 @@ def estimates_figure(record: Toys) -> Figure:
     at_bound = record.columns["at_bound"][record.columns["converged"]]
     bounds = _bounds(values, at_bound)
     low, high = _window(np.append(values[~at_bound], record.truth), bounds)
-    edges = np.linspace(low, high, 1 + _n_bins(values[~at_bound], low, high))
-    counts = _draw_counts(axes, values[~at_bound], edges, "best fits")
+    edges = np.linspace(low, high, 1 + bins_for(values[~at_bound], low, high))
+    counts = draw_counts(axes, values[~at_bound], edges, "best fits")
     sigma = _mean_sigma(record)
     peak = _draw_normal(axes, record, sigma, edges)
     top = 1.12 * max(float(np.max(counts + np.sqrt(counts), initial=1.0)), peak)
     axes.set_ylim(0.0, top)
     _draw_bounds(axes, bounds, (low, high), values[at_bound], record, sigma)
     _draw_centres(axes, record)
-    _write_counts_axis(axes, edges)
+    write_counts_axis(axes, edges)
     axes.set_xlabel(f"best fit of {label(record.poi)}")
     outside = int(np.sum((values < low) | (values > high)))
     _write_frame(figure, _title(f"Best fits of {elide(record.poi, 20)}", record), record, outside)
@@ -99,10 +99,10 @@ def poi_pull_figure(record: Toys) -> Figure:
     figure = new_figure(5.4, 4.4)
     axes = figure.add_subplot()
     reach = float(np.clip(1.02 * np.max(np.abs(pulls)), *_PULL_REACH))
-    edges = np.linspace(-reach, reach, 1 + _n_bins(pulls, -reach, reach))
+    edges = np.linspace(-reach, reach, 1 + bins_for(pulls, -reach, reach))
     c = record.columns
     at_bound = c["at_bound"][c["converged"] & (c["sigma"] > 0.0)]
-    counts = _draw_counts(axes, pulls[~at_bound], edges, "toys")
+    counts = draw_counts(axes, pulls[~at_bound], edges, "toys")
     x = np.linspace(-reach, reach, 400)
     curve = pulls.size * (edges[1] - edges[0]) * _normal(x)
     top = 1.25 * max(float(np.max(counts + np.sqrt(counts))), float(np.max(curve)))
@@ -112,7 +112,7 @@ def poi_pull_figure(record: Toys) -> Figure:
     axes.set_xlim(-reach, reach)
     axes.set_ylim(0.0, top)
     _write_moments(axes, pulls)
-    _write_counts_axis(axes, edges)
+    write_counts_axis(axes, edges)
     axes.set_xlabel(r"pull $(\hat{\theta} - \theta_\mathrm{true})\,/\,\hat{\sigma}$")
     _write_frame(figure, title, record, int(np.sum(np.abs(pulls) > reach)))
     return figure
@@ -243,7 +243,7 @@ def _window(values: FloatArray, bounds: tuple[float | None, float | None]) -> tu
     )
 
 
-def _n_bins(values: FloatArray, low: float, high: float) -> int:
+def bins_for(values: FloatArray, low: float, high: float) -> int:
     """Bins as wide as Freedman and Diaconis (Z. Wahrsch. 57 (1981) 453) would have them."""
     if values.size < 2:
         return _FEWEST_BINS
@@ -252,7 +252,7 @@ def _n_bins(values: FloatArray, low: float, high: float) -> int:
     return int(np.clip((high - low) / width if width > 0.0 else 0, _FEWEST_BINS, _MOST_BINS))
 
 
-def _draw_counts(axes: Axes, values: FloatArray, edges: FloatArray, words: str) -> npt.NDArray[np.int64]:
+def draw_counts(axes: Axes, values: FloatArray, edges: FloatArray, words: str) -> npt.NDArray[np.int64]:
     """A filled histogram with the Garwood intervals of its counts."""
     counts = np.histogram(values, edges)[0]
     axes.stairs(counts, edges, fill=True, color=PALE)
@@ -352,7 +352,8 @@ def _write_moments(axes: Axes, pulls: FloatArray) -> None:
     axes.text(0.97, 0.95, "\n".join(lines), transform=axes.transAxes, ha="right", va="top", linespacing=1.4)
 
 
-def _write_counts_axis(axes: Axes, edges: FloatArray) -> None:
+def write_counts_axis(axes: Axes, edges: FloatArray) -> None:
+    """Name the axis of counts after the width of a bin."""
     axes.set_ylabel(f"toys per {edges[1] - edges[0]:.2g}")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
 

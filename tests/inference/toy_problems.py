@@ -123,6 +123,10 @@ class Fragile(Likelihood):
         smooth = -0.5 * residual**2
         return jnp.where(main[0] > 1.2, jnp.nan, jnp.where(main[0] < -1.2, -3.0 * jnp.abs(residual), smooth))
 
+    def log_saturated(self, main: Vector) -> Scalar:  # noqa: ARG002  # the same for all values
+        """The top of the parabola."""
+        return jnp.zeros(())
+
     def expected_main(self, theta: Vector) -> Vector:
         """The mean."""
         return theta
