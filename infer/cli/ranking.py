@@ -43,7 +43,7 @@ def impacts(
     write(out, result.to_json_dict())
     if out is not None and result.certificate.trustworthy:
         with working("drawing figures"):
-            plots = importlib.import_module("infer.plots.impacts")  # matplotlib only where figures are drawn
+            plots = importlib.import_module("infer.plots")  # matplotlib only where figures are drawn
             plots.save_impact_figures(out, result, top=top or 30)
     print_result(as_json, result.to_json_dict, lambda: result.table(top or 20))
     leave(result.certificate.trustworthy and result.n_failed == 0)

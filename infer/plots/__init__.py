@@ -17,6 +17,8 @@ bias and width of pulls      `Coverage`                               `coverage.
 lengths of intervals         `Coverage`                               `coverage.lengths_figure`
 finite simulation            `FiniteMC`                               `finite_mc.finite_mc_figure`
 Neyman's construction        `NeymanInterval`                         `neyman.neyman_figure`
+ranking of impacts           `Impacts`                                `impacts.ranking_figure`
+correlation matrix           `FitResult`                              `impacts.correlation_matrix_figure`
 goodness of fit              `GoodnessTest`                           `goodness.goodness_figure`
 scan of a correlation        `CorrelationScan`                        `correlation.correlation_figure`
 ==========================  =======================================  ===============================
@@ -51,6 +53,7 @@ from infer.plots.coverage import bias_figure, coverage_figure, lengths_figure
 from infer.plots.density import density_figure
 from infer.plots.finite_mc import finite_mc_figure
 from infer.plots.goodness import goodness_figure
+from infer.plots.impacts import correlation_matrix_figure, ranking_figure, save_impact_figures
 from infer.plots.measurements import measurements_figure
 from infer.plots.neyman import neyman_figure
 from infer.plots.profile import profile_figure
@@ -63,6 +66,7 @@ __all__ = [
     "bias_figure",
     "budget_figure",
     "correlation_figure",
+    "correlation_matrix_figure",
     "coverage_figure",
     "density_figure",
     "estimates_figure",
@@ -74,6 +78,7 @@ __all__ = [
     "poi_pull_figure",
     "profile_figure",
     "pulls_figure",
+    "ranking_figure",
     "rates_figure",
     "sample_colours",
     "save_comparison_figures",
@@ -81,6 +86,7 @@ __all__ = [
     "save_coverage_figures",
     "save_finite_mc_figures",
     "save_goodness_figures",
+    "save_impact_figures",
     "save_measurement_figures",
     "save_neyman_figures",
     "save_toys_figures",
