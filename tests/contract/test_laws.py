@@ -229,7 +229,7 @@ def test_toys_have_the_declared_moments(lab: Lab) -> None:
     ):
         assert worst < most
     terms = lab.likelihood.constraints
-    if terms.size:
+    if terms.size and lab.case.exact:
         aux, centre = np.array(lab.toys.aux), np.array(lab.asimov.aux)
         factors = np.asarray(terms.lognormal.aux)
         aux[:, factors], centre[factors] = np.log(aux[:, factors]), np.log(centre[factors])
@@ -244,6 +244,8 @@ def test_score_has_mean_zero_and_the_information_as_covariance(lab: Lab) -> None
     scores = lab.curvatures.gradient
     worst, most = mean_deviation(scores * lab.scale, np.zeros(len(lab.truth)))
     assert worst < most
+    if not lab.case.exact:
+        return
     along = lab.directions.T @ lab.information @ lab.directions
     worst, most = covariance_deviation(scores @ lab.directions, along)
     assert worst < most
@@ -251,6 +253,8 @@ def test_score_has_mean_zero_and_the_information_as_covariance(lab: Lab) -> None
 
 def test_information_is_the_average_hessian(lab: Lab) -> None:
     """The Hessian on Asimov data is the Hessian averaged over toys (false-alarm rate 1e-4)."""
+    if not lab.case.exact:
+        pytest.skip("Student's t has another information on Asimov data than on average")
     rows, columns = np.triu_indices(lab.directions.shape[1])
     average = lab.directions.T @ lab.information @ lab.directions
     hessians = lab.directions.T @ lab.curvatures.hessian @ lab.directions
