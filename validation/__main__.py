@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from validation import pyhf_agreement, tables, workspaces
-from validation.bench import cold_start, fit, toy_scaling, toys
+from validation.bench import cold_start, fit, inference, toy_scaling, toys
 from validation.bench.peers import TOOLS, default_peers
 from validation.coverage import run as coverage_run
 from validation.coverage import suites
@@ -150,6 +150,35 @@ def bench_toys(
         "bench_toys",
         toys.markdown(comparison, options, *extra),
         toys.record(comparison, options) | {"scaling": toy_scaling.record(rows)},
+    )
+    click.echo(page.read_text())
+
+
+@bench.command("inference")
+@_NAMES
+@_FOLDER
+@click.option("--task", multiple=True, type=click.Choice([t.name for t in inference.TASKS]), help="Repeatable; all.")
+@click.option("--peers", type=_PATH, help="Folder that bench/setup_peers.sh filled.")
+@click.option("--repeats", default=5, help="Answers after the first.")
+@click.option("--limit", default=300.0, help="Seconds for one tool on one workspace.")
+@click.option("--cores", default=2, help="Cores that each tool may use.")
+@_RESULTS
+def bench_inference(
+    names: Sequence[str],
+    folder: Sequence[Path],
+    task: Sequence[str],
+    peers: Path | None,
+    repeats: int,
+    limit: float,
+    cores: int,
+    results: Path,
+) -> None:
+    """Whole inference tasks, this package beside its peers: rankings."""
+    options = inference.Options((peers or default_peers()).absolute(), repeats, limit, cores)
+    tasks = [t for t in inference.TASKS if not task or t.name in task]
+    entries = inference.run([(t, chosen(names or t.default, folder)) for t in tasks], options)
+    page, _ = tables.write(
+        results, "bench_inference", inference.markdown(tasks, entries, options), inference.record(entries, options)
     )
     click.echo(page.read_text())
 

@@ -108,8 +108,8 @@ def judged(path: Path, tool: Tool, report: dict[str, Any], reference: Reference,
         load=report["load"]["wall"],
         cold=report["cold"]["wall"],
         cold_cpu=report["cold"]["cpu"],
-        warm=_median(report["warm"], "wall"),
-        warm_cpu=_median(report["warm"], "cpu"),
+        warm=median(report["warm"], "wall"),
+        warm_cpu=median(report["warm"], "cpu"),
         n_warm=len(report["warm"]),
         above_minimum=twice_nll - known.twice_nll if known and twice_nll is not None else None,
         sigma=sigma,
@@ -120,7 +120,8 @@ def judged(path: Path, tool: Tool, report: dict[str, Any], reference: Reference,
     )
 
 
-def _median(times: Sequence[dict[str, float]], clock: str) -> float | None:
+def median(times: Sequence[dict[str, float]], clock: str) -> float | None:
+    """Median of times by one clock, None where there are none."""
     return statistics.median(time[clock] for time in times) if times else None
 
 

@@ -27,6 +27,16 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a tool says about a task other than a fit."""
+
+    numbers: dict[str, float]
+    """By a name that all tools share."""
+    converged: bool
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class Seconds:
     """How long something took."""
 
@@ -47,7 +57,7 @@ class Report:
     """The first fit in the process, compilation included."""
     warm: list[Seconds] = field(default_factory=list)
     """The fits after it."""
-    outcome: Outcome | None = None
+    outcome: Outcome | Answer | None = None
 
 
 def timed(call: Callable[[], Problem]) -> tuple[Seconds, Problem]:
@@ -61,9 +71,9 @@ def report(
     tool: str,
     version: str,
     load: Callable[[Path], Problem],
-    fit: Callable[[Problem], Outcome],
+    fit: Callable[[Problem], Outcome | Answer],
 ) -> None:
-    """Load once, fit ``--repeats`` times within ``--budget`` seconds (at least once), and print the JSON line.
+    """Load, then fit or answer ``--repeats`` times within ``--budget`` seconds (at least once), and print the JSON line.
 
     Whatever the tool itself prints goes to stderr.
     """
