@@ -73,7 +73,7 @@ def report(
     load: Callable[[Path], Problem],
     fit: Callable[[Problem], Outcome | Answer],
 ) -> None:
-    """Load, then fit or answer ``--repeats`` times within ``--budget`` seconds (at least once), and print the JSON line.
+    """Load, then fit or answer ``--repeats`` times within ``--budget`` seconds (at least once); print the JSON line.
 
     Whatever the tool itself prints goes to stderr.
     """
