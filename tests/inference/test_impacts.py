@@ -30,7 +30,6 @@ FloatArray = npt.NDArray[np.float64]
 Built = tuple[Likelihood, Data]
 WORKSPACES = Path(__file__).parents[2] / "workspaces"
 LUMI, BETA = 0.04, 0.1
-EXACT = Newton(edm=1e-16, projected_gradient=1e-8)  # the referee's fits are better than what they judge
 SIDES = ("down", "up", "prefit_down", "prefit_up")
 
 
@@ -60,7 +59,7 @@ def numbers(found: Impacts, name: str) -> dict[str, float | None]:
 def agrees_with_single_fits(built: Built, found: Impacts, names: list[str], settings: Settings | None = None) -> None:
     """Every refit of some parameters against a fit of its own from the declared start values, to 1e-6 of sigma."""
     likelihood, data = built
-    settings = replace(settings or Settings(), solver=EXACT)
+    settings = settings or Settings()
     best = fit(likelihood, data, poi=found.poi, settings=settings)
     sigma = best.uncertainty(found.poi)
     assert sigma is not None
@@ -68,8 +67,15 @@ def agrees_with_single_fits(built: Built, found: Impacts, names: list[str], sett
         assert len(found[name].shifts) in (2, 4)
         for shift in found[name].shifts.values():
             held = replace(settings, fixed={**settings.fixed, name: shift.at})
-            moved = fit(likelihood, data, poi=found.poi, settings=held).value(found.poi) - best.value(found.poi)
+            moved = estimate(fit(likelihood, data, poi=found.poi, settings=held)) - estimate(best)
             assert shift.impact == pytest.approx(moved, abs=1e-6 * sigma)
+
+
+def estimate(fitted: FitResult) -> float:
+    """Best fit of the parameter of interest after one more step of Newton's: an EDM of 1e-9 leaves 3e-5 sigma."""
+    assert fitted.poi is not None
+    at = fitted.parameters.position(fitted.poi)
+    return float(fitted.values[at] - fitted.covariance[at] @ fitted.gradient)
 
 
 # -------------------------------------------------------------------------------------------- traditional
@@ -172,8 +178,8 @@ def test_product_and_renamed() -> None:
     assert {impact.name for impact in found.impacts} == {"lumi", "beta", "other"}
     agrees_with_single_fits(built, found, ["lumi", "beta"])
     assert numbers(found, "beta") == pytest.approx(numbers(found, "other"), abs=1e-7)
-    frozen = Fixed(both, {"other": 1.0})
-    assert {impact.name for impact in impacts(frozen, frozen.data(built[1])).impacts} == {"lumi", "beta"}
+    frozen = Fixed(first, {"beta": 1.0})
+    assert [impact.name for impact in impacts(frozen, frozen.data(data)).impacts] == ["lumi"]
 
 
 @pytest.mark.slow
