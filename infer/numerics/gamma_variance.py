@@ -1,9 +1,9 @@
 r"""A Gaussian whose variance is an estimate: the Gamma Variance Model, which profiles into Student's t.
 
 A value u measures theta with a variance sigma^2 that is not known.  Its estimate v fluctuates, with a relative
-error 2 epsilon of the variance, that is epsilon of the standard deviation (Cowan, Eur. Phys. J. C 79 (2019) 133,
-arXiv:1809.05778, sections 2 and 3; Canonero, Brazzale & Cowan, arXiv:2304.10574; Canonero & Cowan,
-arXiv:2407.05322):
+error 2 epsilon of the variance, that is epsilon of the standard deviation to first order (Cowan, Eur. Phys. J. C 79
+(2019) 133, arXiv:1809.05778, where epsilon is called r; Canonero, Brazzale & Cowan, arXiv:2304.10574; Canonero &
+Cowan, arXiv:2407.05322):
 
     u ~ N(theta, sigma^2),    v ~ Gamma(alpha, beta),    alpha = 1 / (4 epsilon^2),    beta = alpha / sigma^2,
 
