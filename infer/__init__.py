@@ -28,12 +28,16 @@ from infer.inference.campaigns import Run  # noqa: E402
 from infer.inference.correlations import CorrelationScan, correlation_scan  # noqa: E402
 from infer.inference.coverage import Coverage, coverage  # noqa: E402
 from infer.inference.ensembles import Ensemble  # noqa: E402
+from infer.inference.exclusion import CLsScan, cls  # noqa: E402
 from infer.inference.experiments import PValue  # noqa: E402
 from infer.inference.fits import FitResult, Settings, fit  # noqa: E402
 from infer.inference.goodness import Goodness, goodness  # noqa: E402
+from infer.inference.hypotheses import HypothesisTest, Significance, hypothesis_test, significance  # noqa: E402
 from infer.inference.impacts import Impact, Impacts, impacts  # noqa: E402
+from infer.inference.limits import Asymptotic, UpperLimit, upper_limit  # noqa: E402
 from infer.inference.neyman import NeymanInterval, neyman, p_value  # noqa: E402
 from infer.inference.profiles import Interval, Scan, interval, scan  # noqa: E402
+from infer.inference.toy_limits import ToyReference  # noqa: E402
 from infer.inference.toys import Toys, toys  # noqa: E402
 from infer.likelihood import Correlated, Fixed, Likelihood, Product, Redeclared, Renamed  # noqa: E402
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation  # noqa: E402
@@ -41,6 +45,8 @@ from infer.measurement import Measurement  # noqa: E402
 from infer.parameters import Parameter, Parameters  # noqa: E402
 
 __all__ = [
+    "Asymptotic",
+    "CLsScan",
     "Comparison",
     "Correlated",
     "CorrelationScan",
@@ -52,6 +58,7 @@ __all__ = [
     "Fixed",
     "Goodness",
     "HistFactory",
+    "HypothesisTest",
     "Impact",
     "Impacts",
     "InferError",
@@ -72,16 +79,21 @@ __all__ = [
     "Scan",
     "Scheme",
     "Settings",
+    "Significance",
+    "ToyReference",
     "Toys",
     "UntrustworthyError",
+    "UpperLimit",
     "WorkspaceError",
+    "cls",
     "combine",
     "compare",
     "correlation_scan",
     "coverage",
     "fit",
-    "impacts",
     "goodness",
+    "hypothesis_test",
+    "impacts",
     "interval",
     "measure",
     "neyman",
@@ -89,5 +101,7 @@ __all__ = [
     "read_combination",
     "read_workspace",
     "scan",
+    "significance",
     "toys",
+    "upper_limit",
 ]

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import jax
 
-from infer.cli import combining, goodness, measuring, ranking, sampling
+from infer.cli import combining, goodness, measuring, ranking, sampling, testing
 from infer.errors import InferError, InputError
 
 
@@ -31,8 +31,12 @@ for command in (
     measuring.fit,
     measuring.measure,
     measuring.scan,
-    combining.combine,
     ranking.impacts,
+    combining.combine,
+    testing.limit,
+    testing.cls,
+    testing.significance,
+    testing.joint,
     sampling.toys,
     sampling.coverage,
     sampling.neyman,

@@ -135,7 +135,7 @@ class Campaign:
         source, model = self.sources[point], self.models[point]
         toys = throw(source, jax.random.wrap_key_data(jnp.asarray(self.key)), indices)
         shared = Shared(model, jnp.asarray(self.levels), jnp.asarray(self.grid), jnp.asarray(self.critical))
-        tested = tuple(Held(self.solver, j) for j in range(len(self.tests[point]))) if self.tests else ()
+        tested = (Held(self.solver),) if self.tests else ()
         if tested:
             shared = shared._replace(values=jnp.asarray(self.tests[point]))
         fits, ends, restarts = _fit_with_intervals(shared, toys, (*self.methods, *tested), self.solver)
@@ -243,7 +243,9 @@ def _end_columns(method: str, k: int, ends: Ends) -> Columns:
 
 
 def _test_columns(name: str, ends: Ends) -> Columns:
-    return {f"{name}_twice_nll": 2.0 * np.asarray(ends.low)[:, 0], f"{name}_status": np.asarray(ends.low_status)[:, 0]}
+    nll, status = np.asarray(ends.low), np.asarray(ends.low_status)
+    columns = {f"{name}_{j}_twice_nll": 2.0 * nll[:, j] for j in range(nll.shape[1])}
+    return columns | {f"{name}_{j}_status": status[:, j] for j in range(nll.shape[1])}
 
 
 def _pull_sums(fits: Fits, truth: FloatArray) -> Columns:

@@ -149,6 +149,7 @@ class Contest:
     def __init__(
         self, likelihood: Likelihood, data: Data, best: FitResult, name: str, statistic: str, settings: Settings
     ) -> None:
+        self.likelihood, self.data, self.settings = likelihood, data, settings
         self.name, self.best, self.statistic = name, best, statistic
         self.observed = ProfileLikelihood(likelihood, data, best, name, settings.solver)
         null = self._sound(self.observed(_BACKGROUND), "zero signal")

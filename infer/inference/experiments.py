@@ -145,9 +145,9 @@ class Experiment:
         """Of the parameter of interest."""
         return self.best.parameters[self.poi].bounds
 
-    def in_round(self, number: int) -> Experiment:
+    def kept_in(self, name: str) -> Experiment:
         """The same, kept in a folder of its own."""
-        folder = None if self.run.folder is None else self.run.folder / f"round-{number}"
+        folder = None if self.run.folder is None else self.run.folder / name
         return replace(self, run=replace(self.run, folder=folder, resume=bool(folder and folder.exists())))
 
     def observed(self, value: float) -> float:
@@ -202,14 +202,38 @@ class Experiment:
         size = campaign.chunks_per_truth
         return [rows(tables[i * size : (i + 1) * size]) for i in range(len(values))]
 
-    def statistics(self, c: Columns, value: float) -> FloatArray:
-        """Test statistic of every toy; NaN where a fit failed."""
-        held, good = c["test_0_twice_nll"], c["converged"] & (c["test_0_status"] == CROSSED)
-        null = held
+    def throw_background(self, values: Sequence[float], key: Key, n: int) -> Columns:
+        """Toys without signal, with what the test statistics of all hypotheses need; see `statistics`."""
+        campaign, _ = prepare(
+            self.likelihood,
+            self.data,
+            key=key,
+            n_toys=n,
+            poi=self.poi,
+            values=[0.0],
+            ensemble=self.ensemble,
+            settings=self.settings,
+            run=self.run,
+        )
+        campaign = replace(campaign, tests=((*map(float, values), 0.0),))
+        settings = {"statistic": self.statistic, "values": list(values)}
+        return rows(conduct(campaign, self.run, kind="background", settings=settings))
+
+    def statistics(self, c: Columns, value: float, *, test: int = 0, null: int = 1) -> FloatArray:
+        """Test statistic of every toy; NaN where a fit failed.
+
+        Args:
+            c: Toys.
+            value: Hypothesis.
+            test: Number of the test that holds the parameter of interest there.
+            null: Number of the test that holds it at zero, which ``q_mu_tilde`` needs.
+        """
+        held, good = c[f"test_{test}_twice_nll"], c["converged"] & (c[f"test_{test}_status"] == CROSSED)
+        without = held
         if self.statistic == "q_mu_tilde":
-            null = c["test_1_twice_nll"]
-            good = good & ((c["value"] >= 0.0) | (c["test_1_status"] == CROSSED))
-        found = test_statistic(self.statistic, value, best=c["value"], free=c["twice_nll"], held=held, null=null)
+            without = c[f"test_{null}_twice_nll"]
+            good = good & ((c["value"] >= 0.0) | (c[f"test_{null}_status"] == CROSSED))
+        found = test_statistic(self.statistic, value, best=c["value"], free=c["twice_nll"], held=held, null=without)
         return np.where(good, found, np.nan)
 
     def p_values(

@@ -157,7 +157,7 @@ def probability(log_p: float | None) -> str:
 
 
 def hypothesis_test(
-    likelihood: Likelihood, data: Data, values: Mapping[str, float], *, settings: Settings | None = None
+    likelihood: Likelihood, data: Data, *, values: Mapping[str, float], settings: Settings | None = None
 ) -> HypothesisTest:
     """Test that one or several parameters have certain values.
 

@@ -35,6 +35,7 @@ class Limits:
         observed: Observed limit, None where it was not found.
         expected: Expected limits at -2, -1, 0, 1 and 2 standard deviations; None where they were not found.
         failures: What went wrong, in clauses.
+        remarks: What a reader should know, in clauses.
         n_toys: Toys behind them, 0 for asymptotic formulae.
         n_failed: Toys without a test statistic.
     """
@@ -42,6 +43,7 @@ class Limits:
     observed: Crossing | None
     expected: tuple[Crossing | None, ...]
     failures: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
     n_toys: int = 0
     n_failed: int = 0
 
@@ -231,7 +233,7 @@ def upper_limit(
         n_toys=limits.n_toys,
         n_failed=limits.n_failed,
         fit=best,
-        certificate=_with_notice(certificate, best, name, limits),
+        certificate=_with_notices(certificate, best, name, limits),
         seconds=time.perf_counter() - began,
     )
 
@@ -244,11 +246,11 @@ def _error(crossing: Crossing | None) -> float | None:
     return None if crossing is None else crossing.error
 
 
-def _with_notice(certificate: Certificate, best: FitResult, name: str, limits: Limits) -> Certificate:
-    """A word where a limit lies beyond the declared bound."""
+def _with_notices(certificate: Certificate, best: FitResult, name: str, limits: Limits) -> Certificate:
+    """What there is to say of the limits, and a word where one lies beyond the declared bound."""
     high = best.parameters[name].bounds[1]
     beyond = [x.x for x in (limits.observed, *limits.expected) if x is not None and x.x > high]
-    if not beyond:
-        return certificate
-    notice = f"limits up to {max(beyond):.5g} lie beyond the upper bound {high:g} of {name}, which ends no limit"
-    return replace(certificate, notices=(*certificate.notices, notice))
+    notices = [*certificate.notices, *limits.remarks]
+    if beyond:
+        notices.append(f"limits up to {max(beyond):.5g} lie beyond the upper bound {high:g} of {name}, which ends none")
+    return replace(certificate, notices=tuple(notices))

@@ -281,7 +281,7 @@ def neyman(
         if not wanted:
             break
         firsts = [points[x].n if x in points else 0 for x in wanted]
-        for new in experiment.in_round(number).p_values(wanted, key, n_toys, firsts):
+        for new in experiment.kept_in(f"round-{number}").p_values(wanted, key, n_toys, firsts):
             points[new.value] = _merged(points.get(new.value), new)
     ordered = tuple(points[x] for x in sorted(points))
     low, low_error = _end(ordered, cl, -1, experiment.bounds)

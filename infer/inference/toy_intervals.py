@@ -147,24 +147,22 @@ class Profile:
 
 @dataclass(frozen=True)
 class Held:
-    """No interval, but ``-log L`` at one value of the parameter of interest, given as the lower end."""
+    """No interval, but ``-log L`` at given values of the parameter of interest, in the place of lower ends."""
 
     solver: Newton
-    number: int
-
-    @property
-    def name(self) -> str:
-        """Of the columns that it makes."""
-        return f"test_{self.number}"
+    name: ClassVar[str] = "test"
 
     def __call__(self, shared: Shared, problem: tuple[Toy, Fits]) -> Ends:
         """``-log L``, whose status is `DEEPER` where it lies below that of the best fit."""
         toy, best = problem
-        x = shared.values[self.number]
-        nll, theta, status = ConditionalFit(self.solver)(shared.model, (toy, best, x))
-        code = jnp.where(nll < best.nll - 0.5 * DEEPER_BY, DEEPER, CROSSED)
-        code = jnp.where(status == CONVERGED, code, FAILED)[None]
-        return Ends(nll[None], nll[None], code, code, theta)
+
+        def at_value(x: Scalar) -> tuple[Scalar, Vector, Int[Array, ""]]:
+            return ConditionalFit(self.solver)(shared.model, (toy, best, x))
+
+        nll, theta, status = jax.lax.map(at_value, shared.values)
+        deeper = nll < best.nll - 0.5 * DEEPER_BY
+        code = jnp.where(status == CONVERGED, jnp.where(deeper, DEEPER, CROSSED), FAILED)
+        return Ends(nll, nll, code, code, theta[jnp.argmax(code == DEEPER)])
 
 
 @dataclass(frozen=True)

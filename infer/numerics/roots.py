@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-_MAX_EVALUATIONS = 60
+_MAX_EVALUATIONS = 100
 _GROWTH = 3.0  # by how much a step may exceed the one before it, while there is no bracket
 
 
@@ -42,10 +42,10 @@ def falling_root(
         tolerance: Largest absolute value of the function that counts as zero.
 
     Returns:
-        The crossing; None if there is none within 60 evaluations.
+        The crossing; None if there is none within 100 evaluations.
     """
     low, high, x = above, np.inf, guess
-    for _ in range(_MAX_EVALUATIONS):
+    for n in range(1, _MAX_EVALUATIONS + 1):
         value, slope = function(x)
         if abs(value) < tolerance:
             return Crossing(x)
@@ -54,7 +54,8 @@ def falling_root(
             return Crossing(x)
         farthest = min(high, above + _GROWTH * (low - above)) if low > above else high
         beyond = 0.5 * (low + high) if np.isfinite(high) else farthest
-        newton = x - value / slope if slope < 0.0 else np.nan
+        # From the eighth on, every other evaluation halves the bracket: Newton may creep along it.
+        newton = x - value / slope if slope < 0.0 and (n < 8 or n % 2) else np.nan
         x = float(newton if low < newton < farthest else beyond)
     return None
 

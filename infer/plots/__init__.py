@@ -19,8 +19,9 @@ finite simulation            `FiniteMC`                               `finite_mc
 Neyman's construction        `NeymanInterval`                         `neyman.neyman_figure`
 ranking of impacts           `Impacts`                                `impacts.ranking_figure`
 correlation matrix           `FitResult`                              `impacts.correlation_matrix_figure`
-goodness of fit              `GoodnessTest`                           `goodness.goodness_figure`
+CLs and limits               `CLsScan`, `UpperLimit`                  `limits.limit_figure`
 scan of a correlation        `CorrelationScan`                        `correlation.correlation_figure`
+goodness of fit              `GoodnessTest`                           `goodness.goodness_figure`
 ==========================  =======================================  ===============================
 
 Every function returns a `matplotlib.figure.Figure` that is tied to no window and no global state;
@@ -38,8 +39,10 @@ from matplotlib.figure import Figure
 from infer.comparison import Comparison
 from infer.inference.correlations import CorrelationScan
 from infer.inference.coverage import Coverage
+from infer.inference.exclusion import CLsScan
 from infer.inference.finite_mc import FiniteMC
 from infer.inference.goodness import Goodness
+from infer.inference.limits import UpperLimit
 from infer.inference.neyman import NeymanInterval
 from infer.inference.profiles import Interval, Scan
 from infer.inference.toys import Toys
@@ -54,6 +57,7 @@ from infer.plots.density import density_figure
 from infer.plots.finite_mc import finite_mc_figure
 from infer.plots.goodness import goodness_figure
 from infer.plots.impacts import correlation_matrix_figure, ranking_figure, save_impact_figures
+from infer.plots.limits import limit_figure
 from infer.plots.measurements import measurements_figure
 from infer.plots.neyman import neyman_figure
 from infer.plots.profile import profile_figure
@@ -73,6 +77,7 @@ __all__ = [
     "finite_mc_figure",
     "goodness_figure",
     "lengths_figure",
+    "limit_figure",
     "measurements_figure",
     "neyman_figure",
     "poi_pull_figure",
@@ -87,6 +92,7 @@ __all__ = [
     "save_finite_mc_figures",
     "save_goodness_figures",
     "save_impact_figures",
+    "save_limit_figures",
     "save_measurement_figures",
     "save_neyman_figures",
     "save_toys_figures",
@@ -184,6 +190,23 @@ def save_goodness_figures(directory: str | Path, record: Goodness, *, formats: S
         The files.
     """
     return _save(directory, _goodness_figures(record), formats)
+
+
+def save_limit_figures(
+    directory: str | Path, scan: CLsScan, *, limit: UpperLimit | None = None, formats: Sequence[str] = FORMATS
+) -> list[Path]:
+    """Store the figure of CLs by hypothesis.
+
+    Args:
+        directory: Where to; made if it is not there.
+        scan: Two hypotheses or more.
+        limit: The limits that are read off.
+        formats: File formats that matplotlib knows, by suffix.
+
+    Returns:
+        The files.
+    """
+    return _save(directory, iter([("cls", limit_figure(scan, limit=limit))]), formats)
 
 
 def save_neyman_figures(

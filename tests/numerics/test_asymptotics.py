@@ -9,7 +9,14 @@ import pyhf
 import pytest
 from scipy import stats
 
-from infer.numerics.asymptotics import log_cls
+from infer.numerics.asymptotics import (
+    expected_log_cls,
+    expected_root,
+    log_chi2_tail,
+    log_cls,
+    log_tails_q_mu,
+    log_tails_q_mu_tilde,
+)
 
 SIGNAL, BACKGROUND = 10.0, 20.0
 
@@ -87,3 +94,37 @@ def test_pyhf_agrees_on_a_count(n: float, mu: float) -> None:
     expected = float(pyhf.infer.hypotest(mu, [n], model, test_stat="qtilde"))
     found = log_cls(jnp.asarray(poisson_q(mu, n)), jnp.asarray(poisson_q(mu, BACKGROUND)))
     assert float(jnp.exp(found)) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("n_dof", [1, 2, 3, 4, 7, 30])
+@pytest.mark.parametrize("q", [0.0, 0.3, 4.0, 60.0, 900.0])
+def test_chi2_tails(q: float, n_dof: int) -> None:
+    """Against SciPy, which goes down to 1e-200 and beyond."""
+    assert log_chi2_tail(q, n_dof) == pytest.approx(stats.chi2.logsf(q, n_dof), rel=1e-10, abs=1e-12)
+
+
+def test_chi2_tails_beyond_floating_point() -> None:
+    """Two degrees of freedom: exactly exp(-q / 2); one: twice the normal tail."""
+    assert log_chi2_tail(4000.0, 2) == pytest.approx(-2000.0, rel=1e-14)
+    assert log_chi2_tail(4000.0, 1) == pytest.approx(np.log(2.0) + stats.norm.logsf(np.sqrt(4000.0)), rel=1e-12)
+
+
+@pytest.mark.parametrize("level", [0.32, 0.05, 1e-3])
+@pytest.mark.parametrize("n_sigma", [-2.0, -1.0, 0.0, 1.0, 2.0])
+def test_expected_limits(level: float, n_sigma: float) -> None:
+    """The root is the inverse function, and the formula of Cowan et al., eq. 89, for CLs."""
+    root = expected_root(np.log(level), n_sigma)
+    there = expected_log_cls(np.asarray([root**2]), np.asarray([n_sigma]))[0]
+    assert there == pytest.approx(np.log(level), rel=1e-12)
+    assert root == pytest.approx(stats.norm.isf(level * stats.norm.cdf(n_sigma)) + n_sigma, rel=1e-12)
+
+
+@pytest.mark.parametrize("estimate", [-3.0, -0.5, 0.0, 0.7, 2.0])
+def test_tails_of_a_normal_estimate(estimate: float) -> None:
+    """x ~ N(mu, 1), mu = 2.5: p_sb = Phi(x - mu) and 1 - p_b = Phi(x), by either statistic."""
+    mu = 2.5
+    exact = (stats.norm.logcdf(estimate - mu), stats.norm.logcdf(estimate))
+    q_mu = jnp.asarray((mu - estimate) ** 2)
+    q_mu_tilde = q_mu if estimate > 0.0 else jnp.asarray(mu**2 - 2.0 * mu * estimate)
+    for found in (log_tails_q_mu(q_mu, jnp.asarray(mu**2)), log_tails_q_mu_tilde(q_mu_tilde, jnp.asarray(mu**2))):
+        np.testing.assert_allclose(np.asarray(found), exact, rtol=1e-12)
