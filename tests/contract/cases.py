@@ -327,6 +327,7 @@ CASES = (
     Case("product_of_products", nested),
     Case("product_linear", product_linear, linear=True),
     Case("gaussian", combination, linear=True),
+    Case("ttbar_xsec", example("ttbar_xsec.yaml"), linear=True),
     Case("unbinned", unbinned, event_variance, event_sums, n_toys=1000),
     Case("binned", binned, slow=True),
     Case("search", example("search.json"), n_toys=2000),
