@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from validation import limits as limits_suite
 from validation import pyhf_agreement, tables, workspaces
 from validation.bench import cold_start, fit, inference, toy_scaling, toys
 from validation.bench.peers import TOOLS, default_peers
@@ -51,6 +52,18 @@ def against_pyhf(names: Sequence[str], folder: Sequence[Path], points: int, seed
     found = pyhf_agreement.run(chosen(names, folder), count=points, seed=seed, results=results)
     click.echo((results / "pyhf.md").read_text())
     if any(agreement.broken for agreement in found):
+        raise SystemExit(1)
+
+
+@app.command("limits")
+@_NAMES
+@_FOLDER
+@_RESULTS
+def limits(names: Sequence[str], folder: Sequence[Path], results: Path) -> None:
+    """Upper limits against pyhf; exits 1 if a promise is broken."""
+    found = limits_suite.run(chosen(names, folder), results=results)
+    click.echo((results / "limits.md").read_text())
+    if not all(comparison.kept for comparison in found):
         raise SystemExit(1)
 
 
