@@ -1,4 +1,4 @@
-"""Command line of the validation suites: ``python -m validation pyhf`` and ``python -m validation bench fit``."""
+"""Command line of the validation suites, such as ``python -m validation pyhf`` and ``python -m validation bench fit``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,14 +156,23 @@ def bench_toys(
         engine_budget=engine_budget,
     )
     comparison = toys.run(toys.available(chosen(names, folder), everything=bool(names)), options)
-    rows = toy_scaling.run(limit) if scaling else []
-    extra = [toy_scaling.markdown(rows)] if rows else []
-    page, _ = tables.write(
-        results,
-        "bench_toys",
-        toys.markdown(comparison, options, *extra),
-        toys.record(comparison, options) | {"scaling": toy_scaling.record(rows)},
-    )
+    page, _ = tables.write(results, "bench_toys", toys.markdown(comparison, options), toys.record(comparison, options))
+    click.echo(page.read_text())
+    if scaling:
+        _write_scaling(limit, results)
+
+
+@bench.command("scaling")
+@click.option("--limit", default=600.0, help="Seconds for one row.")
+@_RESULTS
+def bench_scaling(limit: float, results: Path) -> None:
+    """How toys scale with their number, parameters, bins, cores and the size of chunks; part of `bench toys`."""
+    _write_scaling(limit, results)
+
+
+def _write_scaling(limit: float, results: Path) -> None:
+    rows = toy_scaling.run(limit)
+    page, _ = tables.write(results, "bench_scaling", toy_scaling.markdown(rows), toy_scaling.record(rows))
     click.echo(page.read_text())
 
 

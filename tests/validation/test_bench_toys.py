@@ -267,7 +267,7 @@ def test_scaling_times_a_workspace(
     assert "| 10 | 1 | – |" in page
     assert "40.0 s on" in page
     assert "**beyond**" in page
-    assert json.loads(json.dumps(toy_scaling.record(rows)))[0]["found"]["n_toys"] == 64
+    assert json.loads(json.dumps(toy_scaling.record(rows)))["rows"][0]["found"]["n_toys"] == 64
 
 
 def test_synthetic_models_without_staterror_keep_their_other_parameters(tmp_path: Path) -> None:

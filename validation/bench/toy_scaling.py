@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from validation import tables, workspaces
+from validation import machine, tables, workspaces
 from validation.bench import process
 from validation.bench.synthetic import LADDER, Size, workspace
 
@@ -179,10 +179,12 @@ def markdown(rows: Sequence[Row]) -> str:
         "a row; the time is that of a second call, after a first and shorter one that compiles. Peak memory is that "
         "of the process, JAX itself and compilation included."
     )
-    parts = ["## Scaling of this package", text]
+    parts = ["# How toys scale", text]
     for name in dict.fromkeys(row.table for row in rows):
-        parts.append(f"### {name}\n\n" + tables.markdown_table(HEADER, [_cells(r) for r in rows if r.table == name]))
-    return "\n\n".join([*parts, *_million(rows)])
+        parts.append(f"## {name}\n\n" + tables.markdown_table(HEADER, [_cells(r) for r in rows if r.table == name]))
+    date, host = machine.today(), machine.describe()
+    provenance = tables.provenance_lines(date, host, machine.versions("infer-hep", "jax", "numpy"))
+    return "\n\n".join([*parts, *_million(rows), provenance])
 
 
 def _million(rows: Sequence[Row]) -> list[str]:
@@ -192,6 +194,8 @@ def _million(rows: Sequence[Row]) -> list[str]:
     return [f"A million toys of the counting experiment: {v} the {SECONDS_FOR_A_MILLION:g} s wanted." for v in verdict]
 
 
-def record(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def record(rows: Sequence[Row]) -> dict[str, Any]:
     """The rows as JSON."""
-    return [asdict(row) for row in rows]
+    versions = machine.versions("infer-hep", "jax", "numpy")
+    rows_as_json = [asdict(row) for row in rows]
+    return {"date": machine.today(), "machine": machine.describe(), "versions": versions, "rows": rows_as_json}

@@ -365,8 +365,8 @@ def record(comparison: Comparison, options: Options) -> dict[str, Any]:
     }
 
 
-def markdown(comparison: Comparison, options: Options, *extra: str) -> str:
+def markdown(comparison: Comparison, options: Options) -> str:
     """The page of the run."""
     provenance = tables.provenance_lines(machine.today(), machine.describe(), versions_of(comparison.entries))
     parts = ["# Toys side by side", policy(options), targets(comparison), *sections(comparison)]
-    return "\n\n".join([*parts, agreement_table(comparison.agreements), *extra, limits_of(comparison), provenance])
+    return "\n\n".join([*parts, agreement_table(comparison.agreements), limits_of(comparison), provenance])
