@@ -1,4 +1,4 @@
-"""Command line of the validation suites, such as ``python -m validation pyhf`` and ``python -m validation bench fit``."""
+"""Command line of the validation suites: ``python -m validation pyhf``, ``python -m validation bench fit``."""
 
 from collections.abc import Sequence
 from pathlib import Path

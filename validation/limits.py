@@ -33,6 +33,12 @@ HEADER = (
 )
 
 
+POLICY = (
+    "Limits are at 95 % CL by CLs with q_mu_tilde; times are of the observed limit and all five expected ones for "
+    "this package, and of testing one hypothesis for pyhf."
+)
+
+
 @dataclass(frozen=True)
 class Attempt:
     """pyhf with one of its minimisers."""
@@ -120,8 +126,7 @@ def run(paths: Sequence[Path], *, results: Path) -> list[Comparison]:
     page = [
         "# Upper limits against pyhf",
         head,
-        "Limits are at 95 % CL by CLs with q_mu_tilde; times are of the observed limit and all five expected ones for "
-        "this package, and of testing one hypothesis for pyhf.",
+        POLICY,
         tables.markdown_table(HEADER, [list(_row(c)) for c in found]),
         tables.provenance_lines(date, host, versions),
     ]
