@@ -46,6 +46,23 @@ TASKS = (
         tools=(Tool("infer", "run_infer_ranking"), Tool("NextStat", "run_nextstat_ranking", "nextstat")),
         comparable=False,
     ),
+    Task(
+        name="limit",
+        title="Upper limits",
+        question=(
+            "The upper limit at 95 % CL by asymptotic CLs with q_mu_tilde, observed and the five expected ones, each "
+            "by the tool's own root search (pyhf: `toms748_scan`, within the bounds of the parameter, to 1e-4, which "
+            "its JAX backend cannot run; NextStat: `method='root'`). Numbers are limits; differences are absolute."
+        ),
+        tools=(
+            Tool("infer", "run_infer_limit"),
+            Tool("NextStat", "run_nextstat_limit", "nextstat"),
+            Tool("pyhf numpy scipy", "run_pyhf_limit", "pyhf", ("--backend", "numpy", "--optimizer", "scipy")),
+            Tool("pyhf numpy minuit", "run_pyhf_limit", "pyhf", ("--backend", "numpy", "--optimizer", "minuit")),
+        ),
+        comparable=True,
+        default=("2018-22_SSd", "2018-31_SRA", "2019-09_onshell"),
+    ),
 )
 
 

@@ -35,16 +35,16 @@ def fit(problem: Problem) -> Outcome:
     return Outcome(dict(zip(names, values.tolist(), strict=True)), sigma, converged=True)
 
 
-def main() -> None:
-    """Choose backend and optimiser, then report."""
+def choose() -> str:
+    """Set the backend and the optimiser that the command line names; what this makes of pyhf."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--backend", default="numpy")
     parser.add_argument("--optimizer", default="minuit")
     choice, _ = parser.parse_known_args()
     optimizer = getattr(pyhf.optimize, f"{choice.optimizer}_optimizer")()
     pyhf.set_backend(choice.backend, optimizer, precision="64b")
-    report(f"pyhf {choice.backend} {choice.optimizer}", pyhf.__version__, load, fit)
+    return f"pyhf {choice.backend} {choice.optimizer}"
 
 
 if __name__ == "__main__":
-    main()
+    report(choose(), pyhf.__version__, load, fit)

@@ -14,6 +14,9 @@ from typing import TypeVar
 
 Problem = TypeVar("Problem")
 
+BANDS = ("observed", *(f"expected {n:+d} sigma" for n in (-2, -1, 0, 1, 2)))
+"""What the tools call the numbers of a limit."""
+
 
 @dataclass(frozen=True)
 class Outcome:
