@@ -240,6 +240,23 @@ def test_published_searches_agree_with_pyhf(likelihoods: Path, name: str) -> Non
             assert float(bands[i]) == pytest.approx(0.05, abs=5e-5)
 
 
+@pytest.mark.slow
+def test_published_limits_do_not_depend_on_the_start(likelihoods: Path) -> None:
+    """A search with two minima in places: three perturbed starts give the same limits to 1e-6."""
+    likelihood, data = infer.read_workspace(likelihoods / "2018-31_SRA.json")
+    parameters = likelihood.parameters
+    plain = upper_limit(likelihood, data)
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        width = np.asarray([p.prefit_uncertainty() or 1.0 for p in parameters.values()])
+        moved = parameters.init + 0.3 * width * rng.standard_normal(len(parameters))
+        start = np.clip(moved, parameters.lower, parameters.upper)[~parameters.fixed].tolist()
+        names = [name for name, p in parameters.items() if not p.fixed]
+        found = upper_limit(likelihood, data, settings=Settings(start=dict(zip(names, start, strict=True))))
+        assert found.observed == pytest.approx(plain.observed, rel=1e-6)
+        assert found.expected == pytest.approx(plain.expected, rel=1e-6)
+
+
 def test_all_seven_modifiers(tmp_path: Path) -> None:
     """A limit on the small workspace with every modifier type; values about it bracket the level."""
     path = tmp_path / "ws.json"
