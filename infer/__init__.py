@@ -25,6 +25,7 @@ from infer.errors import (  # noqa: E402
     WorkspaceError,
 )
 from infer.inference.campaigns import Run  # noqa: E402
+from infer.inference.contours import Contour, contour  # noqa: E402
 from infer.inference.correlations import CorrelationScan, correlation_scan  # noqa: E402
 from infer.inference.coverage import Coverage, coverage  # noqa: E402
 from infer.inference.ensembles import Ensemble  # noqa: E402
@@ -48,6 +49,7 @@ __all__ = [
     "Asymptotic",
     "CLsScan",
     "Comparison",
+    "Contour",
     "Correlated",
     "CorrelationScan",
     "Coverage",
@@ -88,6 +90,7 @@ __all__ = [
     "cls",
     "combine",
     "compare",
+    "contour",
     "correlation_scan",
     "coverage",
     "fit",

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import jax
 
-from infer.cli import combining, goodness, measuring, ranking, sampling, testing
+from infer.cli import combining, contours, goodness, measuring, ranking, sampling, testing
 from infer.errors import InferError, InputError
 
 
@@ -31,6 +31,7 @@ for command in (
     measuring.fit,
     measuring.measure,
     measuring.scan,
+    contours.contour,
     ranking.impacts,
     combining.combine,
     testing.limit,

@@ -158,6 +158,12 @@ def moving(likelihood: Likelihood, data: Data, fitted: FitResult, moves: FloatAr
     return _changes(aux, start, np.full(len(moves), -1))
 
 
+def elsewhere(aux: FloatArray, starts: FloatArray) -> Change:
+    """Changes that start somewhere else, with shape (N, P), and hold nothing: what is held, `Near` does not free."""
+    n = len(starts)
+    return _changes(np.broadcast_to(aux, (n, np.size(aux))), starts, np.full(n, -1))
+
+
 def _changes(*columns: npt.NDArray[Any] | Array) -> Change:
     changes: Change = jax.vmap(Change)(*map(jnp.asarray, columns))
     return changes

@@ -20,6 +20,7 @@ Neyman's construction        `NeymanInterval`                         `neyman.ne
 ranking of impacts           `Impacts`                                `impacts.ranking_figure`
 correlation matrix           `FitResult`                              `impacts.correlation_matrix_figure`
 CLs and limits               `CLsScan`, `UpperLimit`                  `limits.limit_figure`
+contours of two parameters   `Contour`                                `contours.contour_figure`
 scan of a correlation        `CorrelationScan`                        `correlation.correlation_figure`
 goodness of fit              `GoodnessTest`                           `goodness.goodness_figure`
 ==========================  =======================================  ===============================
@@ -51,6 +52,7 @@ from infer.likelihoods.histfactory.rates import RatesRecord
 from infer.likelihoods.parametric.spectrum import Spectrum
 from infer.measurement import Measurement
 from infer.plots.budget import budget_figure
+from infer.plots.contours import contour_figure, save_contour_figures
 from infer.plots.correlation import correlation_figure
 from infer.plots.coverage import bias_figure, coverage_figure, lengths_figure
 from infer.plots.density import density_figure
@@ -69,6 +71,7 @@ from infer.plots.toys import estimates_figure, poi_pull_figure, toy_pulls_figure
 __all__ = [
     "bias_figure",
     "budget_figure",
+    "contour_figure",
     "correlation_figure",
     "correlation_matrix_figure",
     "coverage_figure",
@@ -87,6 +90,7 @@ __all__ = [
     "rates_figure",
     "sample_colours",
     "save_comparison_figures",
+    "save_contour_figures",
     "save_correlation_figures",
     "save_coverage_figures",
     "save_finite_mc_figures",
