@@ -28,6 +28,7 @@ from infer.inference.campaigns import Run  # noqa: E402
 from infer.inference.contours import Contour, contour  # noqa: E402
 from infer.inference.correlations import CorrelationScan, correlation_scan  # noqa: E402
 from infer.inference.coverage import Coverage, coverage  # noqa: E402
+from infer.inference.derived import DerivedInterval, derived  # noqa: E402
 from infer.inference.ensembles import Ensemble  # noqa: E402
 from infer.inference.exclusion import CLsScan, cls  # noqa: E402
 from infer.inference.experiments import PValue  # noqa: E402
@@ -37,6 +38,8 @@ from infer.inference.hypotheses import HypothesisTest, Significance, hypothesis_
 from infer.inference.impacts import Impact, Impacts, impacts  # noqa: E402
 from infer.inference.limits import Asymptotic, UpperLimit, upper_limit  # noqa: E402
 from infer.inference.neyman import NeymanInterval, neyman, p_value  # noqa: E402
+from infer.inference.posterior import CredibleInterval, Posterior, posterior  # noqa: E402
+from infer.inference.priors import FlatPrior, LogFlatPrior, NormalPrior, Prior  # noqa: E402
 from infer.inference.profiles import Interval, Scan, interval, scan  # noqa: E402
 from infer.inference.toy_limits import ToyReference  # noqa: E402
 from infer.inference.toys import Toys, toys  # noqa: E402
@@ -53,11 +56,14 @@ __all__ = [
     "Correlated",
     "CorrelationScan",
     "Coverage",
+    "CredibleInterval",
     "Data",
     "DataError",
+    "DerivedInterval",
     "Ensemble",
     "FitResult",
     "Fixed",
+    "FlatPrior",
     "Goodness",
     "HistFactory",
     "HypothesisTest",
@@ -68,12 +74,16 @@ __all__ = [
     "Interpolation",
     "Interval",
     "Likelihood",
+    "LogFlatPrior",
     "Measurement",
     "NeymanInterval",
+    "NormalPrior",
     "PValue",
     "Parameter",
     "ParameterError",
     "Parameters",
+    "Posterior",
+    "Prior",
     "Product",
     "Redeclared",
     "Renamed",
@@ -93,6 +103,7 @@ __all__ = [
     "contour",
     "correlation_scan",
     "coverage",
+    "derived",
     "fit",
     "goodness",
     "hypothesis_test",
@@ -101,6 +112,7 @@ __all__ = [
     "measure",
     "neyman",
     "p_value",
+    "posterior",
     "read_combination",
     "read_workspace",
     "scan",

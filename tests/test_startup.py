@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "matplotlib", "mplhep", "numpyro", "pyhf", "pandas", "sklearn", "uproot", "distributed")
+HEAVY = ("torch", "matplotlib", "mplhep", "numpyro", "arviz", "pyhf", "pandas", "sklearn", "uproot", "distributed")
 LIMIT = 5.0  # seconds of the processor, not of the clock, since a test machine may be busy
 PROGRAM = f"""
 import sys, time

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import jax
 
-from infer.cli import combining, contours, goodness, measuring, ranking, sampling, testing
+from infer.cli import bayes, combining, contours, deriving, goodness, measuring, ranking, sampling, testing
 from infer.errors import InferError, InputError
 
 
@@ -32,6 +32,7 @@ for command in (
     measuring.measure,
     measuring.scan,
     contours.contour,
+    deriving.derived,
     ranking.impacts,
     combining.combine,
     testing.limit,
@@ -43,6 +44,7 @@ for command in (
     sampling.neyman,
     sampling.pvalue,
     goodness.gof,
+    bayes.posterior,
 ):
     app.add_command(command)
 

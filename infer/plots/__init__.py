@@ -23,6 +23,8 @@ CLs and limits               `CLsScan`, `UpperLimit`                  `limits.li
 contours of two parameters   `Contour`                                `contours.contour_figure`
 scan of a correlation        `CorrelationScan`                        `correlation.correlation_figure`
 goodness of fit              `GoodnessTest`                           `goodness.goodness_figure`
+posterior                    `Posterior`, `Scan`                      `posterior.marginal_figure`
+chains of a posterior        `Posterior`                              `posterior.chains_figure`
 ==========================  =======================================  ===============================
 
 Every function returns a `matplotlib.figure.Figure` that is tied to no window and no global state;
@@ -62,6 +64,7 @@ from infer.plots.impacts import correlation_matrix_figure, ranking_figure, save_
 from infer.plots.limits import limit_figure
 from infer.plots.measurements import measurements_figure
 from infer.plots.neyman import neyman_figure
+from infer.plots.posterior import chains_figure, marginal_figure, save_posterior_figures
 from infer.plots.profile import profile_figure
 from infer.plots.pulls import pulls_figure, pulls_of
 from infer.plots.rates import rates_figure, sample_colours, stacks_of
@@ -71,6 +74,7 @@ from infer.plots.toys import estimates_figure, poi_pull_figure, toy_pulls_figure
 __all__ = [
     "bias_figure",
     "budget_figure",
+    "chains_figure",
     "contour_figure",
     "correlation_figure",
     "correlation_matrix_figure",
@@ -81,6 +85,7 @@ __all__ = [
     "goodness_figure",
     "lengths_figure",
     "limit_figure",
+    "marginal_figure",
     "measurements_figure",
     "neyman_figure",
     "poi_pull_figure",
@@ -99,6 +104,7 @@ __all__ = [
     "save_limit_figures",
     "save_measurement_figures",
     "save_neyman_figures",
+    "save_posterior_figures",
     "save_toys_figures",
     "stacks_of",
     "toy_pulls_figure",
