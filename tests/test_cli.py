@@ -130,6 +130,7 @@ def test_verify(run: Run, small: Path) -> None:
     assert run("fit", small, "--json", "--verify").json["status"]["verified_by"] == "MIGRAD"
 
 
+@pytest.mark.slow
 def test_output_folder(run: Run, small: Path, tmp_path: Path) -> None:
     """--out writes the record and, of a measurement, figures; standard output stays one JSON object."""
     out = tmp_path / "new" / "folder"
@@ -252,6 +253,7 @@ def program(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
+@pytest.mark.slow
 def test_program_measures() -> None:
     """The installed program prints one JSON object and nothing else."""
     ran = program("measure", SEARCH, "--json")

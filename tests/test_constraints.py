@@ -58,6 +58,7 @@ def logpdf(constraint: Constraint, theta: float, aux: float) -> float:
     return float(one(constraint).logpdf(jnp.array([theta]), jnp.array([aux])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theta", [-3.0, 0.0, 125.0])
 @pytest.mark.parametrize("width", [0.1, 1.0, 30.0])
 def test_normal_is_scipys(theta: float, width: float) -> None:
@@ -364,6 +365,7 @@ def test_drawn_parameters_leave_the_free_ones_alone(terms: ConstraintTerms) -> N
     assert np.all(_drawn(terms, 5)[:, 2] == -7.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("constraint", "aux", "logarithmic"),
     [(Normal(0.3), 1.4, False), (Poisson(25.0), 31.0, False), (Poisson(3.5), 0.0, False), (LogNormal(1.3), 0.8, True)],

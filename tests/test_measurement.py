@@ -369,6 +369,7 @@ def build(fields: dict[str, Any]) -> Measurement:
     return Measurement(**{**fields, **made})
 
 
+@pytest.mark.slow
 @given(records)
 def test_json_round_trip_is_exact(fields: dict[str, Any]) -> None:
     """Every record comes back from its JSON as it was, to the last bit."""

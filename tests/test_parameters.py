@@ -166,6 +166,7 @@ def test_every_declared_field_counts(parameters: Parameters, changed: dict[str, 
     assert Parameters(reversed(list(parameters.values()))) != parameters
 
 
+@pytest.mark.slow
 def test_the_hash_does_not_travel(parameters: Parameters) -> None:
     """Hashes of strings differ between processes, so a pickle must not carry the cached one."""
     parameters = Parameters(parameters.values(), poi="mass")

@@ -176,12 +176,10 @@ def _wait_for(port: int) -> None:
 
 def test_without_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an extra, and the message says which."""
-    for name in ("distributed", "distributed.utils", "yaml"):
+    for name in ("distributed", "distributed.utils"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=r"distributed, which is not installed: pip install 'infer-hep\[dask\]'"):
         run(Squares(), N, executor=Dask("tcp://127.0.0.1:8786"))
-    with pytest.raises(InputError, match=r"yaml, which is not installed: pip install 'infer-hep\[dask\]'"):
-        DaskJobqueue("slurm.yaml")
 
 
 # ---------------------------------------------------------------------------------------------- batch systems

@@ -159,6 +159,7 @@ except InferError as error:
 """
 
 
+@pytest.mark.slow
 def test_work_of_a_script_is_refused() -> None:
     """Workers do not run the script again, and say so."""
     shown = subprocess.run(

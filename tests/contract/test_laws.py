@@ -159,6 +159,7 @@ def lab(request: pytest.FixtureRequest) -> Lab:
     return _open(request.param)
 
 
+@pytest.mark.slow
 def test_gradient_equals_finite_differences(lab: Lab) -> None:
     """Central differences of fourth order give the gradient, to 1e-6 of the natural scale."""
     step = 3e-3 * lab.scale
@@ -387,6 +388,7 @@ def test_auxiliary_data_are_most_probable_at_their_own_best(lab: Lab) -> None:
         assert float(terms.logpdf(best, aux)) >= float(terms.logpdf(lab.truth, aux))
 
 
+@pytest.mark.slow
 def test_cells_add_up(lab: Lab) -> None:
     """Cells hold all events, expect all that is expected, and agree with Asimov data; to 1e-9."""
     observed = lab.likelihood.cells(lab.truth, lab.data.main)

@@ -160,6 +160,7 @@ def test_anticorrelated_responses_have_parts() -> None:
     assert together.groups["both"][1] ** 2 == pytest.approx(1.25 - 0.9, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["search.json", "measurement.json"])
 def test_parts_add_up(name: str) -> None:
     """The squares of stat and all groups add up to the square of the total, to 1e-10 (B28)."""
@@ -243,6 +244,7 @@ def test_definitions_differ_where_data_constrain_nuisances() -> None:
 # ------------------------------------------------------------------------------------------------ shifted
 
 
+@pytest.mark.slow
 def test_shifts_keep_both_sides() -> None:
     """lumi moved to 1 -+ sigma gives mu = 1.5 / (1 -+ sigma): asymmetric, and signed; beta moves mu linearly."""
     found = budget(counting(), "shifted")
@@ -255,6 +257,7 @@ def test_shifts_keep_both_sides() -> None:
     assert found.n_failed == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("built", [linear_normal, linear_joint], ids=["independent", "correlated"])
 def test_shifts_of_a_linear_model_are_its_derivatives(built: object) -> None:
     """In a linear model shifted and observables agree, group by group, also with correlated auxiliary data."""
@@ -277,6 +280,7 @@ def test_shifts_without_auxiliary_data() -> None:
 # ---------------------------------------------------------------------------------------------- bootstrap
 
 
+@pytest.mark.slow
 def test_bootstrap_agrees_with_the_derivatives() -> None:
     """Toys of one source at a time spread as the observables say, each within a chi-square test.
 

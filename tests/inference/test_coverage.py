@@ -45,6 +45,7 @@ def of_gaussian(ensemble: Ensemble | None = None, methods: Sequence[str] = ("pro
 # ----------------------------------------------------------------------------------------- exact coverage
 
 
+@pytest.mark.slow
 def test_a_gaussian_covers() -> None:
     """Hessian, profile and posterior intervals are mu_hat -+ z 1.3 and cover exactly (false-alarm rate 1e-4)."""
     methods = ("hessian", "profile", "credible")
@@ -94,6 +95,7 @@ def hessian_covers(mu: float, cl: float) -> float:
     return float(np.sum(stats.poisson.pmf(COUNTS, mu + 3.0)[inside]))
 
 
+@pytest.mark.slow
 def test_coverage_of_a_count_is_the_exact_sum() -> None:
     """Counts over-cover and under-cover, by method and truth: the measured shares are the exact ones.
 
@@ -116,6 +118,7 @@ def test_coverage_of_a_count_is_the_exact_sum() -> None:
     assert [truth.value for truth in found.truths] == truths
 
 
+@pytest.mark.slow
 def test_feldman_cousins_of_a_gaussian_covers() -> None:
     """Its critical values are those of chi-square, but come from toys, whose own noise the bounds allow for."""
     found = coverage(
@@ -135,6 +138,7 @@ def test_feldman_cousins_of_a_gaussian_covers() -> None:
     assert found.belt.critical.shape == (1, found.belt.values.size)
 
 
+@pytest.mark.slow
 def test_toys_do_not_depend_on_their_companions() -> None:
     """The first toys of a longer run, cut into chunks or of other methods too, have the same intervals."""
     likelihood, data = bins()
@@ -222,6 +226,7 @@ def test_power_of_the_verdict(true: float) -> None:
 # --------------------------------------------------------------------------------------------- failures
 
 
+@pytest.mark.slow
 def test_failed_toys_count_as_not_covered() -> None:
     """Toys that no engine can fit have a row, no interval, and are reported in the sentence."""
     found = coverage(

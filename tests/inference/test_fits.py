@@ -247,6 +247,7 @@ def test_units_carry_over() -> None:
 # ---------------------------------------------------------------------------------------- what goes wrong
 
 
+@pytest.mark.slow
 def test_hessian_without_inverse_gives_no_uncertainty() -> None:
     """Only a sum is measured: no uncertainty, a smallest eigenvalue that is not positive, no trust (B08)."""
 
@@ -268,6 +269,7 @@ def product(theta: jax.Array, main: jax.Array) -> jax.Array:
     return rate - main[0] * jnp.log(jnp.where(rate > 0.0, rate, 1e-300))
 
 
+@pytest.mark.slow
 def test_product_of_two_factors_gives_no_uncertainty() -> None:
     """Only a product is measured: the eigenvalue of the valley is tiny, and not believed (B08)."""
     parameters = Parameters([Parameter(name, 1.0, (0.0, 10.0)) for name in ("x0", "x1")], poi="x0")
@@ -277,6 +279,7 @@ def test_product_of_two_factors_gives_no_uncertainty() -> None:
     assert result.uncertainty("x0") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distance", [1e2, 1e4])
 def test_strong_correlation_is_not_taken_for_a_flat_direction(distance: float) -> None:
     """Slope and intercept of a line measured far from its origin: 1 - rho^2 of 1e-4 or 1e-8, but a covariance."""
@@ -302,6 +305,7 @@ def test_likelihood_without_a_maximum_is_not_trusted() -> None:
     assert result.certificate.objections
 
 
+@pytest.mark.slow
 def test_infinite_start_is_not_trusted() -> None:
     """A likelihood that vanishes at the start and everywhere near it gives a status, not an exception."""
 
@@ -316,6 +320,7 @@ def test_infinite_start_is_not_trusted() -> None:
 # ------------------------------------------------------------------------------------------ second engine
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_steps", [1, 2])
 def test_migrad_takes_over(max_steps: int) -> None:
     """Where Newton may not take its steps, MIGRAD finds the minimum; it is certified only if it is as good."""
@@ -350,6 +355,7 @@ def test_second_engine_agrees(build: object) -> None:
     assert result.engine == "newton"
 
 
+@pytest.mark.slow
 def test_second_engine_finds_the_deeper_minimum() -> None:
     """Started in the shallow well of two, Newton stays; if MIGRAD gets deeper, its minimum is returned (B01)."""
 
@@ -366,6 +372,7 @@ def test_second_engine_finds_the_deeper_minimum() -> None:
 # --------------------------------------------------------------------------------------------- stability
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["search.json", "measurement.json"])
 def test_minimum_does_not_depend_on_the_start(name: str) -> None:
     """From three perturbed starts 2NLL is the same to 1e-6, sigma to 1e-4 (B02)."""

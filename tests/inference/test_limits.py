@@ -69,6 +69,7 @@ def test_cls_of_a_normal_estimate(x: float) -> None:
         assert point.expected == pytest.approx(bands, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [0.0, 2.0, 7.0])
 def test_counts_against_pyhf(n: float) -> None:
     """The same limits, observed and expected, from pyhf's own search; at two levels."""
@@ -222,6 +223,7 @@ def test_references_make_the_same_record() -> None:
 # ------------------------------------------------------------------------------------- published likelihoods
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["2018-14_comb", "2018-22_SSd"])
 def test_published_searches_agree_with_pyhf(likelihoods: Path, name: str) -> None:
     """CLs at the limits, observed and expected, by pyhf's minimisers."""
@@ -257,6 +259,7 @@ def test_published_limits_do_not_depend_on_the_start(likelihoods: Path) -> None:
         assert found.expected == pytest.approx(plain.expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_all_seven_modifiers(tmp_path: Path) -> None:
     """A limit on the small workspace with every modifier type; values about it bracket the level."""
     path = tmp_path / "ws.json"

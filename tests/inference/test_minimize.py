@@ -145,6 +145,7 @@ def solve(problem: Problem, solver: Newton | None = None) -> Minimum:
 # ------------------------------------------------------------------------------------------ one problem
 
 
+@pytest.mark.slow
 @TABLE
 def test_minimum_is_found(problem: Problem) -> None:
     """The search ends at the known minimum, inside the box, and says that it converged."""
@@ -157,6 +158,7 @@ def test_minimum_is_found(problem: Problem) -> None:
     assert np.all((problem.box.lower <= found.theta) & (found.theta <= problem.box.upper))
 
 
+@pytest.mark.slow
 @TABLE
 def test_certificate_is_what_it_says(problem: Problem) -> None:
     """Curvature, active set, EDM, projected gradient and definiteness are those of the end point, by autodiff."""
@@ -192,6 +194,7 @@ def test_covariance_inverts_the_hessian_of_inactive_parameters(problem: Problem)
     assert not np.any(inverse[rest]) and not np.any(inverse[:, rest])  # noqa: PT018  # one statement on one block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4, 64, 65, 131])
 def test_variances_are_the_diagonal_of_the_inverse(size: int) -> None:
     """Over the inactive parameters, zero for the others, also by halves; NaN if indefinite."""
@@ -244,6 +247,7 @@ def test_flat_direction_is_not_called_positive_definite() -> None:
         assert bool(jnp.any(jnp.isnan(covariance(found))))
 
 
+@pytest.mark.slow
 def test_valley_is_not_called_positive_definite() -> None:
     """Only the sum of two parameters is measured: a minimum, but no covariance."""
 
@@ -280,6 +284,7 @@ def test_bad_start_is_said(start: list[float]) -> None:
     assert int(found.n_steps) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2])
 def test_out_of_steps_is_said(steps: int) -> None:
     """A search that may not take its steps says so, and has taken as many as it was allowed."""
@@ -324,6 +329,7 @@ def batch(rows: list[int], solver: Newton | None = None) -> Minima:
     return minimize_batch(Surface(rosenbrock), data, region, solver=solver or Newton())
 
 
+@pytest.mark.slow
 def test_batch_equals_loop() -> None:
     """A batch returns what its problems return one by one, in their order."""
     together = batch(list(range(N_BATCH)))
@@ -345,6 +351,7 @@ def test_result_does_not_depend_on_companions(rows: list[int]) -> None:
     np.testing.assert_array_equal(some.n_steps, everything.n_steps[np.asarray(rows)])
 
 
+@pytest.mark.slow
 def test_failures_stay_in_their_place() -> None:
     """Problems that fail are returned in their place with their status, and harm no other (B24)."""
     starts = np.asarray([[1.0, 1.0], [-20.0, 1.0], [2.0, 2.0], [np.nan, 1.0]])
@@ -355,6 +362,7 @@ def test_failures_stay_in_their_place() -> None:
     np.testing.assert_allclose(found.theta[[0, 2]], [[9.0, 3.0]] * 2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_batch_runs_out_of_steps_one_by_one() -> None:
     """The allowance of steps is each problem's own."""
     found = batch(list(range(N_BATCH)), Newton(max_steps=3))
@@ -363,6 +371,7 @@ def test_batch_runs_out_of_steps_one_by_one() -> None:
     assert int(np.max(found.n_steps)) == 3
 
 
+@pytest.mark.slow
 def test_solver_settings_are_honoured() -> None:
     """A stricter EDM is met, and a looser one ends the search earlier."""
     strict, loose = (solve(PROBLEMS[12], Newton(edm=edm, projected_gradient=1e3)) for edm in (1e-20, 1e-2))

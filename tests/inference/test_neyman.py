@@ -59,6 +59,7 @@ def naive_statistic(name: str, mu: float, n: np.ndarray, lowest: float) -> np.nd
 # ---------------------------------------------------------------------------------------------- p-values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [4.0, 7.0, 10.0])
 def test_p_value_of_q_0_is_the_poisson_tail(n: float) -> None:
     """P(N >= n) for a mean of 3: 0.353, 0.034 and 0.0011 (false-alarm rate 1e-4)."""
@@ -69,6 +70,7 @@ def test_p_value_of_q_0_is_the_poisson_tail(n: float) -> None:
     assert found.observed == pytest.approx(float(poisson_t(0.0, n, 1.0, B)), abs=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", ["t_mu", "q_mu", "q_mu_tilde"])
 @pytest.mark.parametrize(("n", "mu"), [(1.0, 2.0), (3.0, 4.0), (6.0, 3.5), (6.0, 1.0)])
 @pytest.mark.parametrize("lowest", [0.0, -2.5], ids=["bounded", "below zero"])
@@ -117,6 +119,7 @@ def test_p_values_of_a_gaussian_are_those_of_chi_square(mu: float) -> None:
     assert not agrees(kept, exact)
 
 
+@pytest.mark.slow
 def test_more_toys_continue_the_first() -> None:
     """Toys 0 to 99 and 100 to 199 together are toys 0 to 199."""
     experiment = Experiment.of(*count(5.0), poi=None, statistic="t_mu", ensemble=None, settings=None, run=None)
@@ -130,6 +133,7 @@ def test_more_toys_continue_the_first() -> None:
 # ---------------------------------------------------------------------------------------------- failures
 
 
+@pytest.mark.slow
 def test_failed_toys_widen_the_bounds() -> None:
     """Toys with |x| > 1.2 fail and could lie on either side: the p-value is that of the others, its bounds are not.
 
@@ -159,6 +163,7 @@ def test_failed_toys_widen_the_bounds() -> None:
     assert f"from 60 toys, {found.n_failed} failed" in str(found)
 
 
+@pytest.mark.slow
 def test_the_observed_data_need_a_certificate() -> None:
     """A best fit in the shallower of two wells or at a kink has no statistic: toys would be compared with nonsense."""
     shallow = Settings(start={"theta": 0.0})
@@ -242,6 +247,7 @@ def test_intervals_are_those_of_feldman_and_cousins(n: int) -> None:
     assert found.n_toys == sum(point.n for point in found.points)
 
 
+@pytest.mark.slow
 def test_toys_go_where_they_decide() -> None:
     """Points whose p-value is near 1 - cl get more toys than the others, which get one round each."""
     found = feldman_cousins(4, n_toys=500)
@@ -299,6 +305,7 @@ def test_further_rounds_reach_out_for_open_ends() -> None:
     assert np.isfinite(found.low_error + found.high_error)
 
 
+@pytest.mark.slow
 def test_rounds_are_kept_and_taken_up(tmp_path: Path) -> None:
     """Each round has a folder; the same call with the same folder takes its toys from there, to the same interval."""
 
@@ -316,6 +323,7 @@ def test_rounds_are_kept_and_taken_up(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------- critical values
 
 
+@pytest.mark.slow
 def test_critical_values_of_a_gaussian_are_chi_square_quantiles() -> None:
     """Exact test of the share below the true quantile: toys are binomial (false-alarm rate 1e-4 over all).
 
@@ -370,6 +378,7 @@ def test_impossible_requests_are_refused(options: dict[str, object], words: str)
         p_value(*count(4.0), key=jax.random.key(0), **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_record() -> None:
     """JSON with the documented keys; a line for the interval and one for each hypothesis."""
     found = neyman(*count(5.0), key=jax.random.key(1), n_toys=50, rounds=1)

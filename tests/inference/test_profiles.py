@@ -184,6 +184,7 @@ def plateau(theta: Vector, main: Vector) -> Scalar:
     return 0.3 * (1.0 - jnp.exp(-((theta[0] - main[0]) ** 2))) + 0.5 * (theta[1] - main[1]) ** 2
 
 
+@pytest.mark.slow
 def test_no_crossing_is_said() -> None:
     """A profile that never reaches the level has no end, and the remark says how far was looked."""
     likelihood, data = Surface(plateau), without_aux([0.0, 0.0])
@@ -197,6 +198,7 @@ def test_no_crossing_is_said() -> None:
     assert half.up == pytest.approx(np.sqrt(-np.log(1.0 - 0.4549364 / 0.6)), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_deeper_minimum_on_the_way_is_said() -> None:
     """Where the profile falls below the best fit, the best fit is disproved: no end, but a remark (B01)."""
 
@@ -313,6 +315,7 @@ def minuit_of(likelihood: Likelihood, data: Data, found: Interval) -> Minuit:
     return minuit
 
 
+@pytest.mark.slow
 def test_minuit_agrees() -> None:
     """On the search workspace MINUIT finds the same ends: its profile there is 1 within 2e-3, so 1e-3 sigma.
 

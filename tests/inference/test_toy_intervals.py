@@ -71,6 +71,7 @@ def of_counts(
 # ----------------------------------------------------------------------------------- Hessian and profile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["profile", "hessian"])
 @pytest.mark.parametrize("problem", [bins, lambda: uncertain_count(25.0)], ids=["bins", "count"])
 def test_ends_are_those_of_interval(name: str, problem: Callable[[], tuple[Likelihood, Data]]) -> None:
@@ -155,6 +156,7 @@ def test_codes_have_words() -> None:
 # -------------------------------------------------------------------------------------------- the belt
 
 
+@pytest.mark.slow
 def test_belt_with_constant_critical_values_is_the_profile() -> None:
     """With the chi-square quantile everywhere, both methods are the same search."""
     campaign, _ = campaign_of(*bins(), poi="mu")
@@ -169,6 +171,7 @@ def test_belt_with_constant_critical_values_is_the_profile() -> None:
     np.testing.assert_array_equal(belt.low_status, profile.low_status)
 
 
+@pytest.mark.slow
 def test_belt_follows_its_critical_values() -> None:
     """An end lies where t_mu meets the critical value, whose root is straight between grid points."""
     likelihood, data = count(25.0, signal=SIGNAL, background=BACKGROUND)
@@ -206,6 +209,7 @@ def cls_limit(n: float, cl: float) -> float:
     return float(optimize.brentq(lambda mu: naive_log_cls(mu, n) - np.log(1.0 - cl), best + 1e-6, best + 30.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bounds", [BOUNDS, (-1.5, 60.0)], ids=["from zero", "from below"])
 def test_cls_limits_of_counts(bounds: tuple[float, float]) -> None:
     """Upper limits at both levels; an estimate below zero counts as zero, wherever the bound is (q_mu_tilde)."""
@@ -262,6 +266,7 @@ def test_cls_limits_are_pyhfs() -> None:
         assert found.high[i, 0] == pytest.approx(limit, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_cls_limit_beyond_the_bound() -> None:
     """A limit that the bound cuts is the bound."""
     found, _ = of_counts(CLs(Newton()), (25.0,), (0.0, 1.2), [0.95])
@@ -301,6 +306,7 @@ def test_posterior_of_a_count_is_the_gamma_distribution(n: float) -> None:
         assert found.low_status[0, k] == (AT_BOUND if low == 0.0 else CROSSED)
 
 
+@pytest.mark.slow
 def test_posterior_with_an_uncertain_background() -> None:
     """beta ~ N(1, 0.2) integrated out by quadrature of the exact likelihood: within one per cent of the length.
 
@@ -324,6 +330,7 @@ def test_posterior_with_an_uncertain_background() -> None:
             assert found.high[i, k] == pytest.approx(high, abs=0.01 * (high - low))
 
 
+@pytest.mark.slow
 def test_posterior_of_a_gaussian() -> None:
     """Laplace's method is exact there: mu_hat -+ z 1.3."""
     campaign, _ = campaign_of(*gaussian(), poi="mu")
@@ -338,6 +345,7 @@ def test_posterior_of_a_gaussian() -> None:
 # ------------------------------------------------------------------------------------ a deeper minimum
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [Profile(Newton()), Credible(Newton())], ids=["profile", "posterior"])
 def test_a_deeper_minimum_disproves_the_best_fit(method: Method) -> None:
     """Searched from the shallower well, the interval at 95 % passes the barrier and reports what lies beyond."""

@@ -43,6 +43,7 @@ def of_gaussian(ensemble: Ensemble | None = None, value: float | None = 1.0, n_t
 # ---------------------------------------------------------------------------------------------- moments
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ensemble", "shift", "std"),
     [
@@ -76,6 +77,7 @@ def test_estimates_have_the_moments_of_their_ensemble(ensemble: Ensemble, shift:
     assert worst > allowed  # a variance that is ten per cent off is noticed
 
 
+@pytest.mark.slow
 def test_truth_is_the_best_fit_unless_one_is_given() -> None:
     """Without a value toys come from mu = x - a = 2.6; the truths of all parameters are reported."""
     found = of_gaussian(value=None, n_toys=100)
@@ -118,6 +120,7 @@ def test_pulls_of_a_conditional_ensemble_are_not(ensemble: Ensemble) -> None:
     assert found.pulls["mu"].std == pytest.approx(SIGMA / BOTH, rel=0.15)
 
 
+@pytest.mark.slow
 def test_parameters_without_a_pull_have_none() -> None:
     """Fixed ones are left out; estimates at a bound do not count."""
     likelihood, data = count(3.0)
@@ -134,6 +137,7 @@ def test_parameters_without_a_pull_have_none() -> None:
 # ----------------------------------------------------------------------------------------- independence
 
 
+@pytest.mark.slow
 def test_a_toy_does_not_depend_on_how_many_there_are() -> None:
     """The first 40 of 300 toys are those of 40, cut into chunks of 7 or into none; bit by bit."""
     likelihood, data = bins()
@@ -199,6 +203,7 @@ def test_reproduce_keeps_to_the_analysis() -> None:
 # --------------------------------------------------------------------------------------------- failures
 
 
+@pytest.mark.slow
 def test_toys_that_newton_cannot_fit_are_fitted_by_migrad_and_counted() -> None:
     """With two steps of Newton all toys need MIGRAD; their estimates are the usual ones, and none is lost."""
     likelihood, data = bins()

@@ -179,6 +179,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_combination_is_read_like_any_workspace(folder: Path) -> None:
     """From YAML or JSON, with paths relative to it; the parts are there too."""
     likelihood, data = read_workspace(folder / "scheme.yaml")

@@ -92,6 +92,7 @@ def minimal(**changes: object) -> Document:
     return document | changes
 
 
+@pytest.mark.slow
 def test_example() -> None:
     """Every field arrives where it belongs."""
     likelihood, data, poi = parse(EXAMPLE)
@@ -128,6 +129,7 @@ def test_documented_example() -> None:
     assert likelihood.names == ("A", "B")
 
 
+@pytest.mark.slow
 def test_minimal_document() -> None:
     """No systematic uncertainties: the statistical one alone."""
     likelihood, data, _ = parse(minimal())
@@ -390,6 +392,7 @@ def test_higgs_inputs_are_the_published_ones(higgs: tuple[GaussianMeasurements, 
     np.testing.assert_allclose(syst, [0.27, 0.15, 0.04, 0.17], atol=2e-6)
 
 
+@pytest.mark.slow
 def test_higgs_combination(higgs: tuple[GaussianMeasurements, Data]) -> None:
     """Beside the published 125.09 ± 0.21 ± 0.11 with weights 0.19, 0.40, 0.18, 0.23."""
     likelihood, data = higgs
@@ -401,6 +404,7 @@ def test_higgs_combination(higgs: tuple[GaussianMeasurements, Data]) -> None:
     assert syst == pytest.approx(0.11, abs=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "stat", "syst"),
     [

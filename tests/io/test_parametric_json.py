@@ -68,6 +68,7 @@ def changed(edit: Callable[[Document], object]) -> Document:
     return document
 
 
+@pytest.mark.slow
 def test_a_document_becomes_a_likelihood(tmp_path: Path) -> None:
     """Parameters, constraints, data and densities are those of the document."""
     likelihood, data, poi = parse(tmp_path, VALID)
@@ -106,6 +107,7 @@ RESONANCE = {"mass": "m", "width": 2.5, "resolution": "sigma"}
 BALL = {"mean": "m", "sigma": "sigma", "alpha_low": 1.5, "n_low": 3, "alpha_high": 2, "n_high": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "arguments", "density"),
     [
@@ -258,6 +260,7 @@ def test_a_binary_data_file_is_refused(tmp_path: Path) -> None:
         parse_parametric(VALID, source="peak.json", directory=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_script_makes_the_committed_files_and_they_are_read() -> None:
     """workspaces/make_parametric.py gives peak.json and peak.csv byte for byte."""
     spec = importlib.util.spec_from_file_location("make_parametric", WORKSPACES / "make_parametric.py")

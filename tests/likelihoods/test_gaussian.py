@@ -207,6 +207,7 @@ def test_toys_have_the_declared_covariance() -> None:
     assert np.max(np.abs((np.cov(toys.T) - covariance) / spread)) < 5.0
 
 
+@pytest.mark.slow
 def test_toy_fits_have_the_quoted_uncertainty() -> None:
     """Fits to 4000 toys of main and auxiliary data: mean and spread within 5 of their sigma."""
     likelihood, data = three(0.5)
@@ -374,6 +375,7 @@ def test_arrays_are_leaves() -> None:
 # -- partial combinations ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ONE_OBSERVABLE)
 @pytest.mark.parametrize("members", [("A", "B"), ("C", "A"), ("B",)], ids=lambda names: "".join(names))
 def test_subset_is_the_combination_of_its_measurements(case: str, members: tuple[str, ...]) -> None:

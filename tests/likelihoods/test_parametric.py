@@ -340,6 +340,7 @@ def test_room_is_enough(mean: float) -> None:
     assert stats.poisson.logsf(room_for(mean), mean) < np.log(1e-20)
 
 
+@pytest.mark.slow
 def test_binned_and_unbinned_fits_agree() -> None:
     """In 240 bins, values to a twentieth of a standard deviation and uncertainties to a per cent."""
     likelihood = gaussian()

@@ -58,6 +58,7 @@ def test_tails_survive() -> None:
     assert found[2] == pytest.approx(stats.norm.logsf(200.0), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_falls_with_q_and_grows_with_sensitivity() -> None:
     """CLs falls with q at fixed q_A: 1 at q = 0 without sensitivity, about 1/2 with all of it."""
     q = jnp.linspace(0.0, 60.0, 601)

@@ -102,6 +102,7 @@ def integral(function: Callable[[float], float], low: float, high: float) -> flo
     return float(integrate.quad(function, low, high, epsabs=0.0, epsrel=1e-11, limit=200)[0]) if high > low else 0.0
 
 
+@pytest.mark.slow
 def test_masses_are_integrals(case: Case) -> None:
     """Each mass is the integral of exp(log_density) by adaptive quadrature, to 1e-9."""
     fine = fine_edges(case)
@@ -123,6 +124,7 @@ def test_closed_form_masses_do_not_depend_on_the_edges(case: Case) -> None:
     np.testing.assert_allclose(whole[0], jnp.sum(case.density.masses(fine_edges(case))), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_pdf_integrates_to_one(case: Case) -> None:
     """On the range that it was normalised on, to 1e-8, and on a part of it."""
     compiled = jax.jit(lambda x, edges: case.density.pdf(x, edges))
@@ -133,6 +135,7 @@ def test_pdf_integrates_to_one(case: Case) -> None:
         assert total == pytest.approx(1.0, abs=1e-8)
 
 
+@pytest.mark.slow
 def test_derivatives_are_finite_differences(case: Case) -> None:
     """Gradient and second derivatives of density and masses in the arguments, to 1e-6 of the largest."""
     points, edges = case.points, fine_edges(case)
@@ -153,6 +156,7 @@ def test_derivatives_are_finite_differences(case: Case) -> None:
             assert np.all(np.abs(derivative - difference) < 1e-6 * (0.1 + np.abs(difference).max()))
 
 
+@pytest.mark.slow
 def test_compiled_equals_eager_and_vmap_equals_loop(case: Case) -> None:
     """In the arguments, over a batch of three."""
     batch = jnp.asarray([case.arguments] * 3) * jnp.asarray([[1.0], [1.001], [0.999]])
@@ -171,6 +175,7 @@ def test_numbers_become_float64_leaves() -> None:
     assert [leaf.dtype for leaf in leaves] == [jnp.float64, jnp.float64]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "sigma"), [(125.0, 1.7), (-40.0, 3.0), (0.0, 100.0)])
 def test_gaussian_is_the_truncated_normal_of_scipy(mean: float, sigma: float) -> None:
     """Ten standard deviations above the mean the mass does not cancel."""
@@ -246,6 +251,7 @@ def test_crystal_ball_is_continuous_to_the_first_derivative() -> None:
         assert abs(jump) > 0.1
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_throughout_wide_bounds() -> None:
     """At 300 random arguments within bounds that a fit may visit, across the range."""
     rng = np.random.default_rng(3)

@@ -110,6 +110,7 @@ def by_quadrature(x: float, density: BreitWigner, strength: float) -> float:
     return float(np.sum((half * w).ravel() * kernel * values * loss) + rest * first)
 
 
+@pytest.mark.slow
 def test_radiated_density_is_the_convolution() -> None:
     """The matrix gives the integral over the radiator to 1e-8: at nodes, between them, at the ends."""
     strength = 0.0582

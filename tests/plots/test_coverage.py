@@ -278,6 +278,7 @@ def test_one_size(tidy: Tidy) -> None:
     tidy(finite_mc_figure(FiniteMC((0.25,), (made((1.0,)),))))
 
 
+@pytest.mark.slow
 def test_files(tmp_path: Path) -> None:
     """Three figures of coverage and one of finite simulation, in both formats."""
     paths = save_coverage_figures(tmp_path / "a" / "b", made())

@@ -34,6 +34,7 @@ print("matplotlib.pyplot" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_all_figures_of_a_search(search: Any, tmp_path: Path) -> None:
     """Budget, pulls, profile and a figure per channel, each in both formats, in a new folder."""
     s = search
@@ -95,6 +96,7 @@ def test_equal_records_make_equal_bytes(made: Make, tmp_path: Path) -> None:
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_process(tmp_path: Path) -> None:
     """Two processes with other seeds of Python's hashes store the same bytes, and none imports pyplot."""
     outputs = [

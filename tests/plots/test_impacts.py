@@ -117,6 +117,7 @@ def test_correlated_parameters(made: Impacts, tidy: Tidy) -> None:
     assert any("above 0.9" in t.get_text() for t in correlation_matrix_figure(made.fit, threshold=0.9).findobj(Text))
 
 
+@pytest.mark.slow
 def test_figures_of_a_workspace(tmp_path: Path, tidy: Tidy) -> None:
     """Both figures of a HistFactory model are legible, and stored in every format."""
     found = impacts(*read_workspace(Path(__file__).parents[2] / "workspaces" / "search.json"))

@@ -258,6 +258,7 @@ def test_nothing_to_draw(tidy: Tidy) -> None:
         tidy(figure)
 
 
+@pytest.mark.slow
 def test_files(tmp_path: Path) -> None:
     """Three figures in both formats, equal bytes for equal records."""
     first = save_toys_figures(tmp_path / "a" / "b", made())

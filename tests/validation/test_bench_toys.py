@@ -120,6 +120,7 @@ def test_pyhf_is_given_the_same_toys(path: Path, sample: Sample) -> None:
         assert referee.twice_nll(i, sample.truth) == pytest.approx(ours, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_both_tools_give_the_same_toys_the_same_estimates(path: Path, sample: Sample) -> None:
     """The estimate of the parameter of interest within a hundredth of its uncertainty, equally deep minima."""
     pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(), precision="64b")
@@ -270,6 +271,7 @@ def test_scaling_times_a_workspace(
     assert json.loads(json.dumps(toy_scaling.record(rows)))["rows"][0]["found"]["n_toys"] == 64
 
 
+@pytest.mark.slow
 def test_synthetic_models_without_staterror_keep_their_other_parameters(tmp_path: Path) -> None:
     """Bins grow, parameters do not."""
     cases = [c for c in toy_scaling.cases(tmp_path) if c.table.startswith("bins")]

@@ -197,6 +197,7 @@ def test_the_resolution_is_noticed_half_of_the_time() -> None:
     assert 0.3 < sum(statement(k, n=n).p < least for k in range(low - 20, low + 21)) / 41 < 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["counting-3", "on-off-3", "gaussian"])
 def test_measured_and_exact_coverage_agree(name: str) -> None:
     """With few toys; each suite fails once in 1000 times by chance, and the seed is fixed."""
@@ -215,6 +216,7 @@ def test_summed_coverage_is_at_least_the_level(name: str) -> None:
         assert cl <= min(s.coverage for s in found.statements if s.cl == cl) < cl + 0.01
 
 
+@pytest.mark.slow
 def test_a_planted_mistake_makes_a_suite_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interval a fifth too short, called exact; the right one passes.  The page names it, and the exit code is 1."""
     suite = small()
@@ -229,6 +231,7 @@ def test_a_planted_mistake_makes_a_suite_fail(tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "figures" / "coverage-small.png").exists()
 
 
+@pytest.mark.slow
 def test_a_suite_that_was_not_run_keeps_its_result(tmp_path: Path) -> None:
     """Until it is no longer one."""
     first, second = small(n=20), suites.parse(EXACT | {"name": "second", "n": 20}, name="second")

@@ -53,6 +53,7 @@ def pyhf_logpdf(path: Path) -> Callable[[Point], float]:
 ENGINES = {"pyhf": pyhf_logpdf, "infer": infer_logpdf}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", NAMES)
 def test_differences_of_the_log_likelihood_are_those_of_root(name: str, engine: str) -> None:
@@ -83,6 +84,7 @@ def test_the_stored_cls_are_those_of_older_root_releases(name: str) -> None:
     assert STORED[name].cls.expected == pytest.approx(PUBLISHED_EXPECTED[name], rel=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_best_fit_is_that_of_root(name: str) -> None:
     """The minimum to 1e-7 in -2 ln L, judged by the likelihood itself at both points."""

@@ -230,6 +230,7 @@ def assert_equals_pyhf(
 # ------------------------------------------------------------------------------------------ against pyhf
 
 
+@pytest.mark.slow
 @EVERY
 def test_logpdf_equals_that_of_pyhf(name: str) -> None:
     """Rates and log-probability are pyhf's to 1e-9 at random points, some far outside |alpha| = 1."""
@@ -312,6 +313,7 @@ def assert_derivatives(likelihood: HistFactory, theta: FloatArray, main: Vector)
     np.testing.assert_allclose(ours.hessian, ours.hessian.T, rtol=1e-12, atol=1e-13 * size)
 
 
+@pytest.mark.slow
 @EVERY
 def test_closed_form_equals_autodiff(name: str) -> None:
     """The closed-form curvature is that of autodiff at random points, within and outside |alpha| = 1 (B18)."""
@@ -320,6 +322,7 @@ def test_closed_form_equals_autodiff(name: str) -> None:
         assert_derivatives(likelihood, point, data.main)
 
 
+@pytest.mark.slow
 @EVERY_CODE
 def test_closed_form_equals_autodiff_for_every_code(codes: Interpolation) -> None:
     """The same for every pair of interpolation codes."""
@@ -423,6 +426,7 @@ def test_negative_rate_with_events_is_impossible(mu: float) -> None:
     assert not any(bool(jnp.any(jnp.isnan(leaf))) for leaf in jax.tree.leaves(curvature))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mu", [-1.0, -1e-9, -1e-35, 0.5])
 def test_empty_bin_goes_on_straight_below_zero(mu: float) -> None:
     """With zero counts the log-probability is minus the rate, of either sign, as in pyhf; derivatives by autodiff."""
@@ -457,6 +461,7 @@ def dipping() -> tuple[HistFactory, Data]:
     return built(document)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mu", [0.0, 0.7])
 @pytest.mark.parametrize("alpha", [0.5, 2.0, 4.5])
 def test_closed_form_at_negative_rates_of_empty_bins(alpha: float, mu: float) -> None:
