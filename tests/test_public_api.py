@@ -94,6 +94,7 @@ RECORDS = [
     "CorrelationScan",
     "Coverage",
     "CredibleInterval",
+    "DerivedInterval",
     "Ensemble",
     "FitResult",
     "FlatPrior",

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -164,6 +164,32 @@ class ProfilePoint:
         return float(np.sqrt(max(self.q, 0.0)))
 
 
+@runtime_checkable
+class Profile(Protocol):
+    """The profile of something, as the search for an end sees it.
+
+    Attributes:
+        best: Value at the best fit.
+        bounds: Lower and upper end of the values that it can have; a call may find them narrower.
+        fitted: The best fit.
+    """
+
+    best: float
+    bounds: tuple[float, float]
+    fitted: FitResult
+
+    @property
+    def sigma(self) -> float | None:
+        """Uncertainty from the Hessian, where there is one."""
+
+    @property
+    def steepness(self) -> float:
+        """Slope of -log L at the best fit, away from a bound; zero inside of the bounds."""
+
+    def __call__(self, x: float, near: ProfilePoint | None = None) -> ProfilePoint:
+        """The profile at ``x``, or at the end of what it can have where ``x`` lies beyond."""
+
+
 class ProfileLikelihood:
     """The profile of one parameter around a best fit; called with a value, it makes the conditional fit there.
 
@@ -188,6 +214,12 @@ class ProfileLikelihood:
         """Uncertainty from the Hessian, where there is one."""
         sigma = float(self.fitted.uncertainties[self.at])
         return sigma if np.isfinite(sigma) else None
+
+    @property
+    def steepness(self) -> float:
+        """Slope of -log L at the best fit, away from a bound; zero inside of the bounds."""
+        at_bound = self.fitted.at_bound(self.fitted.parameters.names[self.at])
+        return abs(float(self.fitted.gradient[self.at])) if at_bound else 0.0
 
     def tangent(self, x: float, near: ProfilePoint | None) -> FloatArray:
         """Start of the conditional fit at ``x``: on the tangent, or the nearest known point."""
@@ -262,7 +294,7 @@ def interval(
     parameter = poi or require_poi(best)
     profile = ProfileLikelihood(likelihood, data, best, parameter, settings.solver)
     level = standard_deviations(cl)
-    end = _crossing if method == "profile" else _wald
+    end = crossing if method == "profile" else _wald
     low, high = end(profile, level, -1.0), end(profile, level, 1.0)
     return Interval(parameter, profile.best, low, high, cl, method, best)
 
@@ -335,9 +367,9 @@ def _wald(profile: ProfileLikelihood, level: float, side: float) -> End:
     return End(float(x), True, "", 0)
 
 
-def _crossing(profile: ProfileLikelihood, level: float, side: float) -> End:
-    """Where sqrt(q) reaches ``level`` on one side of the best fit."""
-    bound = profile.bounds[0] if side < 0.0 else profile.bounds[1]
+def crossing(profile: Profile, level: float, side: float) -> End:
+    """Where sqrt(q) reaches ``level`` on one side of the best fit, -1 or 1."""
+    bound = _bound(profile, side)
     if side * (profile.best - bound) >= 0.0:
         return End(float(bound), False, _cut(side, bound), 0)
     inner = ProfilePoint(profile.best, 0.0, 0.0, True, profile.fitted.values)
@@ -346,6 +378,7 @@ def _crossing(profile: ProfileLikelihood, level: float, side: float) -> End:
     for n in range(1, _MAX_FITS + 1):
         x = side * min(side * x, side * bound)
         point = profile(x, None if inner.x == profile.best else inner)
+        bound = _bound(profile, side)
         end = _verdict(profile, point, level, side, bound, n)
         if end is not None:
             return end
@@ -354,9 +387,11 @@ def _crossing(profile: ProfileLikelihood, level: float, side: float) -> End:
     return End(None, False, "no crossing was found", _MAX_FITS)
 
 
-def _verdict(
-    profile: ProfileLikelihood, point: ProfilePoint, level: float, side: float, bound: float, n: int
-) -> End | None:
+def _bound(profile: Profile, side: float) -> float:
+    return profile.bounds[0] if side < 0.0 else profile.bounds[1]
+
+
+def _verdict(profile: Profile, point: ProfilePoint, level: float, side: float, bound: float, n: int) -> End | None:
     """The end, if this point settles it one way or another; None if the search goes on."""
     if np.isinf(point.q):  # an impossible value, such as a negative rate, lies beyond the end
         return None
@@ -377,14 +412,12 @@ def _cut(side: float, bound: float) -> str:
     return f"the interval ends at the {'lower' if side < 0.0 else 'upper'} bound {bound:g}"
 
 
-def _first_guess(profile: ProfileLikelihood, level: float, side: float) -> float:
+def _first_guess(profile: Profile, level: float, side: float) -> float:
     """Where a parabola with the slope and curvature at the best fit reaches the level.
 
     At a bound the slope is not zero: q = 2 g d + d^2 / sigma^2, solved for the distance d.
     """
-    gradient = abs(float(profile.fitted.gradient[profile.at]))
-    if not profile.fitted.at_bound(profile.fitted.parameters.names[profile.at]):
-        gradient = 0.0
+    gradient = profile.steepness
     curvature = 0.0 if profile.sigma is None else profile.sigma**-2
     if curvature == 0.0 and gradient == 0.0:
         return profile.best + side * max(1.0, abs(profile.best))
@@ -393,7 +426,7 @@ def _first_guess(profile: ProfileLikelihood, level: float, side: float) -> float
 
 
 def _next_guess(
-    profile: ProfileLikelihood,
+    profile: Profile,
     point: ProfilePoint,
     inner: ProfilePoint,
     outer: ProfilePoint | None,
