@@ -46,7 +46,7 @@ _ACCEPT = 0.9  # acceptance that the step size aims at: thin and curved posterio
 class Target(eqx.Module):
     """The density to sample, with its coordinates.
 
-    Attributes:
+    Args:
         likelihood: Any likelihood.
         data: Data for it.
         fixed: Values of all parameters, of which those that are not sampled stay, with shape (P,).
@@ -81,7 +81,7 @@ class Target(eqx.Module):
 class Chain(NamedTuple):
     """What a chain of n draws brings home.
 
-    Attributes:
+    Args:
         values: Sampled parameters with shape (n, d).
         diverged: Whether the trajectory of a draw lost its energy, with shape (n,).
         accept: Acceptance probability of a draw with shape (n,).

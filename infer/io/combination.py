@@ -67,7 +67,7 @@ _SCHEME = frozenset(Scheme.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
-class Component:
+class ComponentFile:
     """A file to read.
 
     Attributes:
@@ -85,7 +85,7 @@ class Component:
 
 def parse_combination(
     document: Mapping[str, object], *, source: str, directory: Path
-) -> tuple[dict[str, Component], Scheme]:
+) -> tuple[dict[str, ComponentFile], Scheme]:
     """The files of the components by name, and the scheme.
 
     Args:
@@ -127,13 +127,13 @@ def _texts(value: object, place: str, field: str) -> tuple[str, ...]:
     return tuple(text(x, place, f"{field}[{i}]") for i, x in enumerate(sequence(value, place, field, empty=True)))
 
 
-def _component(value: object, place: str, directory: Path) -> Component:
+def _component(value: object, place: str, directory: Path) -> ComponentFile:
     if isinstance(value, str):
-        return Component(directory / text(value, place, "file"))
+        return ComponentFile(directory / text(value, place, "file"))
     optional = frozenset({"measurement", "patch", "interpolation"})
     entry = mapping(value, place, "its entry", frozenset({"file"}), optional)
     words = {key: text(entry[key], place, key) for key in ("measurement", "patch") if key in entry}
-    return Component(
+    return ComponentFile(
         directory / text(entry["file"], place, "file"),
         words.get("measurement"),
         str(directory / words["patch"]) if "patch" in words else None,

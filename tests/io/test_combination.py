@@ -14,7 +14,7 @@ from infer.api import read_combination, read_workspace
 from infer.combination import Declaration, Partial, Scheme, Tie
 from infer.errors import WorkspaceError
 from infer.io import combination
-from infer.io.combination import Component, parse_combination
+from infer.io.combination import ComponentFile, parse_combination
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation
 from infer.strict_yaml import load_yaml
 from tests.io.broken import valid_workspace
@@ -49,7 +49,7 @@ EXAMPLE: Document = {
 }
 
 
-def parse(document: Document) -> tuple[dict[str, Component], Scheme]:
+def parse(document: Document) -> tuple[dict[str, ComponentFile], Scheme]:
     """What the reader makes of a document."""
     return parse_combination(document, source="doc", directory=Path("/here"))
 
@@ -63,8 +63,8 @@ def test_example() -> None:
     """Every field arrives where it belongs; paths are relative to the document."""
     components, read = parse(EXAMPLE)
     assert components == {
-        "A": Component(Path("/here/a.json")),
-        "B": Component(Path("/here/deep/b.json"), "SM", "/here/p.json:x", Interpolation(normsys="code1")),
+        "A": ComponentFile(Path("/here/a.json")),
+        "B": ComponentFile(Path("/here/deep/b.json"), "SM", "/here/p.json:x", Interpolation(normsys="code1")),
     }
     assert read == Scheme(
         rename={"A": {"xs": "theory"}},
