@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 import jax
 
-from infer.cli import bayes, combining, contours, deriving, goodness, measuring, ranking, sampling, testing
+from infer.cli import bayes, combining, contours, deriving, documents, goodness, measuring, ranking, sampling, testing
 from infer.errors import InferError, InputError
 
 
@@ -45,6 +45,8 @@ for command in (
     sampling.pvalue,
     goodness.gof,
     bayes.posterior,
+    documents.workspace,
+    documents.patchset,
 ):
     app.add_command(command)
 
