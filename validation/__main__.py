@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from validation import limits as limits_suite
-from validation import pyhf_agreement, tables, workspaces
+from validation import pyhf_agreement, sbc, tables, workspaces
 from validation.bench import cold_start, fit, inference, toy_scaling, toys
 from validation.bench.peers import TOOLS, default_peers
 from validation.coverage import run as coverage_run
@@ -64,6 +64,18 @@ def limits(names: Sequence[str], folder: Sequence[Path], results: Path) -> None:
     found = limits_suite.run(chosen(names, folder), results=results)
     click.echo((results / "limits.md").read_text())
     if not all(comparison.kept for comparison in found):
+        raise SystemExit(1)
+
+
+@app.command("sbc")
+@click.option("--n", type=click.IntRange(50), default=200, show_default=True, help="Posteriors of each model.")
+@click.option("--seed", default=1)
+@_RESULTS
+def calibration(n: int, seed: int, results: Path) -> None:
+    """Simulation-based calibration of posteriors; exits 1 if ranks are not uniform."""
+    found = sbc.run(n=n, seed=seed, results=results)
+    click.echo((results / "sbc.md").read_text())
+    if not all(one.kept for one in found):
         raise SystemExit(1)
 
 
