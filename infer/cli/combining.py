@@ -19,6 +19,7 @@ from infer.cli.common import (
     WORKSPACE,
     Command,
     fit_settings,
+    interpolation,
     leave,
     points,
     print_result,
@@ -64,9 +65,7 @@ def combine(
         raise ParameterError("--points belongs to --scan-rho NAME, which is not given.")
     settings = fit_settings(start, bounds, fix)
     with working(f"reading {workspace}"):
-        parts, scheme = infer.read_combination(
-            workspace, interpolation=infer.Interpolation(normsys_code, histosys_code)
-        )
+        parts, scheme = infer.read_combination(workspace, interpolation=interpolation(normsys_code, histosys_code))
     if scan_rho is None:
         with working("measuring the combination and its components"):
             result = infer.compare(parts, scheme, settings=settings, **choices)

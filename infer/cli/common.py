@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import infer
 from infer.data import Data
 from infer.errors import InputError, ParameterError
+from infer.numerics.interpolation import AdditiveCode, MultiplicativeCode
 
 Command = Callable[..., None]
 
@@ -32,10 +33,8 @@ READING = (
         help="Measurement of a pyhf workspace, or partial combination of published measurements.",
     ),
     click.option("--patch", metavar="FILE[:NAME]", help="A JSON patch, or one patch of a patchset."),
-    click.option("--normsys-code", type=click.Choice(["code1", "code4"]), default="code4", help="Interpolation."),
-    click.option(
-        "--histosys-code", type=click.Choice(["code0", "code2", "code4p"]), default="code4p", help="Interpolation."
-    ),
+    click.option("--normsys-code", type=click.Choice(get_args(MultiplicativeCode)), help="Interpolation; code4."),
+    click.option("--histosys-code", type=click.Choice(get_args(AdditiveCode)), help="Interpolation; code4p."),
 )
 FITTING = (
     click.option("--start", metavar="NAME=VALUE", multiple=True, help="Start value; repeatable."),
@@ -69,7 +68,7 @@ def takes_likelihood(command: Command) -> Command:
         **rest: Any,
     ) -> None:
         settings = fit_settings(start, bounds, fix)
-        codes = infer.Interpolation(normsys_code, histosys_code)
+        codes = interpolation(normsys_code, histosys_code)
         with working(f"reading {workspace}"):
             likelihood, data = infer.read_workspace(
                 workspace, measurement=measurement, patch=patch, interpolation=codes
@@ -79,6 +78,13 @@ def takes_likelihood(command: Command) -> Command:
     for decorate in reversed((WORKSPACE, *READING, *FITTING)):
         wrapped = decorate(wrapped)
     return wrapped
+
+
+def interpolation(normsys: Any, histosys: Any) -> infer.Interpolation | None:
+    """What the options say; None where they say nothing, so that the format of the file decides."""
+    if normsys is None and histosys is None:
+        return None
+    return infer.Interpolation(normsys or "code4", histosys or "code4p")
 
 
 def fit_settings(start: Sequence[str], bounds: Sequence[str], fix: Sequence[str]) -> infer.Settings:

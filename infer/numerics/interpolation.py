@@ -10,8 +10,10 @@ with an even function h of the code alone, so that all shifts together are two m
 
 Source: Cranmer et al., HistFactory, CERN-OPEN-2012-016, section 4.1 (codes 0 to 2); the polynomials
 of codes 4 and 4p as in ROOT's FlexibleInterpVar and PiecewiseInterpolation and in pyhf's
-``interpolators``.  Deviation: outside [-1, 1], code 2 here continues the value and the slope at the
-edge, as the reference says; pyhf and ROOT leave out the constant, so that theirs jumps at +-1.
+``interpolators``; code ``combine`` is the asymmetric log-normal of CMS Combine (arXiv:2404.06614; its
+class ``ProcessNormalization``), whose logarithm bends within [-1/2, 1/2].  Deviation: outside [-1, 1],
+code 2 here continues the value and the slope at the edge, as the reference says; pyhf and ROOT leave
+out the constant, so that theirs jumps at +-1.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import numpy.typing as npt
 from jaxtyping import Array, Float
 
 AdditiveCode = Literal["code0", "code2", "code4p"]
-MultiplicativeCode = Literal["code1", "code4"]
+MultiplicativeCode = Literal["code1", "code4", "combine"]
 
 Values = Float[Array, "..."]
 
@@ -67,12 +69,14 @@ def multiplicative(
     """The factor f(alpha) of a multiplicative code, elementwise.
 
     Args:
-        code: ``code1`` exponential everywhere, ``code4`` a sextic within [-1, 1].
+        code: ``code1`` exponential everywhere, ``code4`` a sextic within [-1, 1], ``combine`` see `_log_normal`.
         alpha: parameters, with the shape of the factors.
         log_lo: logarithm of the factor at -1.
         log_hi: logarithm of the factor at +1.
         coefficients: of the sextic, from `sextic_coefficients`.
     """
+    if code == "combine":
+        return _log_normal(alpha, log_lo, log_hi)
     slope = jnp.where(alpha > 0.0, log_hi, -log_lo)
     exponential = jnp.exp(slope * alpha)
     outside = Derivatives(exponential, slope * exponential, slope**2 * exponential)
@@ -87,6 +91,26 @@ def multiplicative(
     first = first * alpha + value
     value = value * alpha + 1.0
     return _choose(jnp.abs(alpha) < 1.0, Derivatives(value, first, second), outside)
+
+
+def _log_normal(alpha: Values, log_lo: Values, log_hi: Values) -> Derivatives:
+    """``exp(alpha L(alpha))`` with ``L = (log_hi - log_lo) / 2 + q(2 alpha) (log_hi + log_lo) / 2``.
+
+    ``q(y) = (3 y^5 - 10 y^3 + 15 y) / 8`` within [-1, 1], and the sign of y outside.
+    """
+    mean, half = 0.5 * (log_hi - log_lo), 0.5 * (log_hi + log_lo)
+    y = jnp.clip(2.0 * alpha, -1.0, 1.0)
+    squared = y**2
+    bend = Derivatives(
+        y * (3.0 * squared**2 - 10.0 * squared + 15.0) / 8.0,
+        15.0 * (squared - 1.0) ** 2 / 4.0,
+        30.0 * y * (squared - 1.0),
+    )
+    power = alpha * (mean + half * bend.value)
+    slope = mean + half * (bend.value + alpha * bend.first)
+    curvature = half * (2.0 * bend.first + alpha * bend.second)
+    value = jnp.exp(power)
+    return Derivatives(value, value * slope, value * (slope**2 + curvature))
 
 
 def sextic_coefficients(lo: npt.NDArray[np.float64], hi: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -111,7 +111,7 @@ BAD = [
     ({**EXAMPLE, "components": {"A": {"file": ""}}}, "component 'A': file is an empty string"),
     (
         {**EXAMPLE, "components": {"A": {"file": "a", "interpolation": {"normsys": "code9"}}}},
-        "component 'A': interpolation normsys is the string 'code9'; take one of 'code1', 'code4'",
+        "component 'A': interpolation normsys is the string 'code9'; take one of 'code1', 'code4', 'combine'",
     ),
     ({**EXAMPLE, "components": {"A": {"file": "a", "interpolation": {"normsys": []}}}}, "normsys is an empty list"),
     ({**EXAMPLE, "components": {1: "a"}}, "doc: a key of components is the number 1"),
