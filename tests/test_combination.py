@@ -67,7 +67,7 @@ def test_a_shared_constraint_counts_once(parts: Parts) -> None:
 
 
 def test_partial_correlation_and_errors_on_errors(parts: Parts) -> None:
-    """A joint Gaussian for the two scales, Student's t for the luminosity, in the same likelihood."""
+    """A joint Gaussian for the two scales, Student's t for the luminosity, in the same likelihood (B19)."""
     scheme = replace(
         SHARED, partial=(Partial(("A.jes", "B.jes"), 0.6),), errors_on_errors={"lumi": 0.3}, fix={"lumi": 0.2}
     )

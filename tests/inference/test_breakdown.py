@@ -163,7 +163,7 @@ def test_anticorrelated_responses_have_parts() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["search.json", "measurement.json"])
 def test_parts_add_up(name: str) -> None:
-    """The squares of stat and all groups add up to the square of the total, to 1e-10 (B28)."""
+    """The squares of stat and all groups, mc_stat one of them, add up to that of the total, to 1e-10 (B28, B29)."""
     found = budget(read_workspace(WORKSPACES / name))
     assert squares(found) == pytest.approx(found.total[1] ** 2, rel=1e-10)
     assert np.hypot(found.stat[1], found.syst[1]) == pytest.approx(found.total[1], rel=1e-10)

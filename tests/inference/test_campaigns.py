@@ -93,7 +93,7 @@ def test_every_ensemble_meets_every_value() -> None:
 
 
 def test_certificates_travel_with_toys() -> None:
-    """Every row says how good its minimum is, in units of 2NLL."""
+    """Every row of a batch says how good its minimum is, in units of 2NLL (B27)."""
     plan, _ = campaign(8)
     table = plan(0)
     assert np.all(table["converged"])

@@ -72,7 +72,7 @@ def test_cls_of_a_normal_estimate(x: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("n", [0.0, 2.0, 7.0])
 def test_counts_against_pyhf(n: float) -> None:
-    """The same limits, observed and expected, from pyhf's own search; at two levels."""
+    """The same limits, observed and expected, from pyhf's own search; at two levels (B09)."""
     spec = {"channels": [{"name": "c", "samples": [_sample("s", 5.0, "mu"), _sample("b", 3.0)]}]}
     spec |= {"observations": [{"name": "c", "data": [n]}], "version": "1.0.0"}
     mu = {"name": "mu", "inits": [1.0], "bounds": [[0.0, 10.0]]}
@@ -106,7 +106,7 @@ def test_start_values_do_not_matter(start: float) -> None:
 
 
 def test_limits_go_beyond_bounds() -> None:
-    """The declared bound ends a fit, but no limit; the certificate says so."""
+    """The declared bound ends a fit, but no limit; the certificate says so (B10)."""
     wide = upper_limit(*count(4.0, bounds=(0.0, 60.0)))
     narrow = upper_limit(*count(4.0, bounds=(0.0, 2.0)))
     assert narrow.observed == pytest.approx(wide.observed, rel=1e-6)
@@ -161,7 +161,7 @@ def _kinked(theta: jax.Array, main: jax.Array) -> jax.Array:
 
 
 def test_a_failed_conditional_fit_is_told() -> None:
-    """It spoils the certificate, with the place."""
+    """It spoils the certificate, with the place (B11)."""
     parameters = Parameters((Parameter("mu", 0.1, (0.0, 10.0)), Parameter("nu", 0.0)), poi="mu")
     found = upper_limit(Surface(_kinked, parameters), Data(jnp.asarray([0.2, 0.0]), jnp.zeros(0)))
     assert found.observed is None
@@ -187,7 +187,7 @@ def test_deeper_wells_are_taken() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("n", "background"), [(5, 3.0), (20, 17.0)])
 def test_toys_find_exact_limits(n: int, background: float) -> None:
-    """Counts, where CLs is a ratio of two sums: within 4 standard deviations (false-alarm rate 6e-5 each)."""
+    """Counts, where CLs is a ratio of two sums: within 4 sigma (false-alarm rate 6e-5 each), bands included (B25)."""
     likelihood, data = count(float(n), background=background)
     found = upper_limit(likelihood, data, reference=ToyReference(jax.random.key(5), n_toys=2000))
     assert found.observed is not None

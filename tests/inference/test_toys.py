@@ -60,7 +60,7 @@ def of_gaussian(ensemble: Ensemble | None = None, value: float | None = 1.0, n_t
     ids=lambda x: " ".join([x.nuisance, x.aux, *x.truth]) if isinstance(x, Ensemble) else "",
 )
 def test_estimates_have_the_moments_of_their_ensemble(ensemble: Ensemble, shift: float, std: float) -> None:
-    """mu_hat = x + 100 - a, over 20000 toys (false-alarm rate 2e-4).
+    """mu_hat = x + 100 - a, over 20000 toys (false-alarm rate 2e-4); auxiliary data fluctuate, or not, by name (B26).
 
     With fluctuating a its variance is 1/4 + 1.44 wherever nu is.  With a as observed it is 1/4, and the mean
     is off by nu - a; where nu itself is drawn from N(a, 1.2), the two add up again.
