@@ -43,6 +43,7 @@ from infer.inference.priors import FlatPrior, LogFlatPrior, NormalPrior, Prior  
 from infer.inference.profiles import Interval, Scan, interval, scan  # noqa: E402
 from infer.inference.toy_limits import ToyReference  # noqa: E402
 from infer.inference.toys import Toys, toys  # noqa: E402
+from infer.inference.yields import Yields, yields  # noqa: E402
 from infer.likelihood import Correlated, Fixed, Likelihood, Product, Redeclared, Renamed  # noqa: E402
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation  # noqa: E402
 from infer.measurement import Measurement  # noqa: E402
@@ -97,6 +98,7 @@ __all__ = [
     "UntrustworthyError",
     "UpperLimit",
     "WorkspaceError",
+    "Yields",
     "cls",
     "combine",
     "compare",
@@ -119,4 +121,5 @@ __all__ = [
     "significance",
     "toys",
     "upper_limit",
+    "yields",
 ]

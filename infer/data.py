@@ -45,6 +45,28 @@ class Cells(eqx.Module):
     continuous: bool = eqx.field(static=True, default=False)
 
 
+class Counts(eqx.Module):
+    """Events of one channel beside what each of its samples expects: B bins of S samples.
+
+    Args:
+        channel: Name; empty for a likelihood of a single one, and in a combination with the component
+            before it, ``cms/SR``.
+        samples: Names of the samples.
+        observed: Events by bin with shape (B,).
+        expected: Expected events by sample and bin with shape (S, B).
+    """
+
+    channel: str = eqx.field(static=True)
+    samples: tuple[str, ...] = eqx.field(static=True)
+    observed: Float[Array, " b"]
+    expected: Float[Array, "s b"]
+
+    def within(self, component: str) -> Counts:
+        """The same as a part of a combination."""
+        channel = f"{component}/{self.channel}" if self.channel else component
+        return Counts(channel, self.samples, self.observed, self.expected)
+
+
 def check_aux_shape(parameters: Parameters, aux: AuxVector) -> None:
     """Refuse auxiliary data of another length, which a gather would clamp in silence.
 

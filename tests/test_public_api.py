@@ -63,6 +63,7 @@ EXPECTED = [
     "UntrustworthyError",
     "UpperLimit",
     "WorkspaceError",
+    "Yields",
     "cls",
     "combine",
     "compare",
@@ -85,6 +86,7 @@ EXPECTED = [
     "significance",
     "toys",
     "upper_limit",
+    "yields",
 ]
 RECORDS = [
     "Asymptotic",
@@ -117,6 +119,7 @@ RECORDS = [
     "ToyReference",
     "Toys",
     "UpperLimit",
+    "Yields",
 ]
 PUBLIC = {name: getattr(infer, name) for name in EXPECTED if hasattr(infer, name)}
 FUNCTIONS = [name for name, value in PUBLIC.items() if inspect.isfunction(value)]

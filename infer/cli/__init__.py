@@ -16,7 +16,19 @@ from pathlib import Path
 import click
 import jax
 
-from infer.cli import bayes, combining, contours, deriving, documents, goodness, measuring, ranking, sampling, testing
+from infer.cli import (
+    bayes,
+    combining,
+    contours,
+    deriving,
+    documents,
+    goodness,
+    measuring,
+    ranking,
+    sampling,
+    testing,
+    yielding,
+)
 from infer.errors import InferError, InputError
 
 
@@ -44,6 +56,7 @@ for command in (
     sampling.neyman,
     sampling.pvalue,
     goodness.gof,
+    yielding.yields,
     bayes.posterior,
     documents.workspace,
     documents.patchset,

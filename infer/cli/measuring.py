@@ -28,11 +28,11 @@ from infer.data import Data
 from infer.errors import ParameterError
 from infer.inference.breakdown import DEFINITIONS
 from infer.inference.profiles import ONE_SIGMA
+from infer.inference.yields import counted
 from infer.inspection import inspect_likelihood
 from infer.io.strict_json import load_document
 from infer.likelihoods.gaussian import GaussianMeasurements
 from infer.likelihoods.gaussian.summary import measured_values
-from infer.likelihoods.histfactory.rates import rates_record
 from infer.likelihoods.parametric.spectrum import spectra
 
 
@@ -162,7 +162,7 @@ def _toys(definition: str, n_toys: int | None, n_coverage: int | None, seed: int
 
 
 def _figures(out: Path, given: Input, result: infer.Measurement) -> None:
-    """Budget, pulls, profile, and rates or measurements: what there is to see of a measurement."""
+    """Budget, pulls, profile, and yields or measurements: what there is to see of a measurement."""
     likelihood, data, poi = given.likelihood, given.data, result.poi
     best = infer.fit(likelihood, data, poi=poi, settings=given.settings)
     ends = [infer.interval(likelihood, data, fitted=best, cl=cl, settings=given.settings) for cl in (ONE_SIGMA, 0.95)]
@@ -172,7 +172,7 @@ def _figures(out: Path, given: Input, result: infer.Measurement) -> None:
         measurement=result,
         scan=infer.scan(likelihood, data, fitted=best, settings=given.settings),
         intervals=ends,
-        rates=rates_record(likelihood, data.main, values=best.values, covariance=best.covariance, poi=poi),
+        yields=infer.yields(likelihood, data, fitted=best) if counted(likelihood, data) else None,
         spectra=spectra(likelihood, data.main, values=best.values, covariance=best.covariance),
         measured=measured_values(likelihood, data) if isinstance(likelihood, GaussianMeasurements) else (),
         combinations=_partial_combinations(likelihood, data, poi),

@@ -6,7 +6,7 @@ figure                       record                                   function
 error budget                 `Measurement`                            `budget.budget_figure`
 pulls and constraints        `Measurement`                            `pulls.pulls_figure`
 profile likelihood           `Scan`, `Interval`                       `profile.profile_figure`
-data and rates by channel    `RatesRecord` (HistFactory)              `rates.rates_figure`
+data and yields by channel   `Yields`                                 `rates.rates_figure`
 published measurements       `MeasuredValue`, `Measurement`           `measurements.measurements_figure`
 events and fitted density    `Spectrum` (parametric)                  `density.density_figure`
 best fits of toys            `Toys`                                   `toys.estimates_figure`
@@ -33,7 +33,7 @@ Every function returns a `matplotlib.figure.Figure` that is tied to no window an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +49,8 @@ from infer.inference.limits import UpperLimit
 from infer.inference.neyman import NeymanInterval
 from infer.inference.profiles import Interval, Scan
 from infer.inference.toys import Toys
+from infer.inference.yields import Yields
 from infer.likelihoods.gaussian.summary import MeasuredValue
-from infer.likelihoods.histfactory.rates import RatesRecord
 from infer.likelihoods.parametric.spectrum import Spectrum
 from infer.measurement import Measurement
 from infer.plots.budget import budget_figure
@@ -106,6 +106,7 @@ __all__ = [
     "save_neyman_figures",
     "save_posterior_figures",
     "save_toys_figures",
+    "save_yields_figures",
     "stacks_of",
     "toy_pulls_figure",
 ]
@@ -120,7 +121,7 @@ def save_measurement_figures(
     measurement: Measurement,
     scan: Scan | None = None,
     intervals: Sequence[Interval] = (),
-    rates: RatesRecord | None = None,
+    yields: Yields | None = None,
     measured: Sequence[MeasuredValue] = (),
     combinations: Mapping[str, Measurement] | None = None,
     spectra: Sequence[Spectrum] = (),
@@ -133,7 +134,7 @@ def save_measurement_figures(
         measurement: The measurement: its error budget and its pulls.
         scan: Profile likelihood of its parameter of interest.
         intervals: To mark in the profile.
-        rates: Rates of a HistFactory model before and after the fit: a figure per channel.
+        yields: Before and after the fit: a figure per channel, unless ``spectra`` have it.
         measured: Published measurements that went into the measurement.
         combinations: Their partial combinations by name.
         spectra: Events and fitted densities of parametric likelihoods: a figure each.
@@ -142,7 +143,7 @@ def save_measurement_figures(
     Returns:
         The files, in the order in which one would read them.
     """
-    figures = _figures(measurement, scan, intervals, rates, measured, combinations, spectra)
+    figures = _figures(measurement, scan, intervals, yields, measured, combinations, spectra)
     return _save(directory, figures, formats)
 
 
@@ -267,6 +268,21 @@ def save_correlation_figures(
     return _save(directory, iter([("correlation", correlation_figure(record))]), formats)
 
 
+def save_yields_figures(directory: str | Path, record: Yields, *, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Store the figures of yields: data against pre-fit and post-fit yields by channel.
+
+    Args:
+        directory: Where to; made if it is not there.
+        record: The yields.
+        formats: File formats that matplotlib knows, by suffix.
+
+    Returns:
+        The files.
+    """
+    remark = "; ".join(record.fit.certificate.objections)
+    return _save(directory, _yields_figures(record, remark), formats)
+
+
 def _comparison_figures(record: Comparison) -> Iterator[tuple[str, Figure]]:
     yield "components", measurements_figure(record.measurement, (), combinations=record.components)
     yield from _figures(record.measurement, None, (), None, (), None, ())
@@ -304,7 +320,7 @@ def _figures(
     measurement: Measurement,
     scan: Scan | None,
     intervals: Sequence[Interval],
-    rates: RatesRecord | None,
+    yields: Yields | None,
     measured: Sequence[MeasuredValue],
     combinations: Mapping[str, Measurement] | None,
     spectra: Sequence[Spectrum],
@@ -317,13 +333,18 @@ def _figures(
     if scan is not None:
         yield "profile", profile_figure(scan, intervals=intervals)
     remark = "; ".join(measurement.certificate.objections)
-    if rates is not None:
-        colours, stacks = sample_colours(rates), stacks_of(rates)
-        for name, stack in zip(file_names(stack.title for stack in stacks), stacks, strict=True):
-            yield f"rates_{name}", rates_figure(stack, colours, remark=remark)
+    if yields is not None:
+        yield from _yields_figures(yields, remark, {s.name for s in spectra})
     finite = [s for s in spectra if np.all(np.isfinite([s.total, s.total_uncertainty]))]
     for name, spectrum in zip(file_names(s.name or "fit" for s in finite), finite, strict=True):
         yield f"density_{name}", density_figure(spectrum, remark=remark)
+
+
+def _yields_figures(record: Yields, remark: str, without: Collection[str] = ()) -> Iterator[tuple[str, Figure]]:
+    colours, stacks = sample_colours(record), stacks_of(record)
+    drawn = [stack for stack in stacks if stack.prefit.name not in without]
+    for name, stack in zip(file_names(stack.title for stack in drawn), drawn, strict=True):
+        yield f"yields_{name}", rates_figure(stack, colours, remark=remark)
 
 
 def _pull_figures(measurement: Measurement) -> Iterator[tuple[str, Figure]]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from infer.likelihoods.histfactory.rates import ChannelRates, RatesRecord
+from infer.inference.yields import ChannelYields, Yields
 from infer.numerics.garwood import poisson_interval
 from infer.plots.style import GREY, INK, PAGE, PALETTE, RED, elide, hep_style, label, new_figure, no_ticks, remark_below
 
@@ -45,52 +45,58 @@ class Stack:
 
     title: str
     bins: tuple[str, ...] | None
-    prefit: ChannelRates
-    postfit: ChannelRates
+    prefit: ChannelYields
+    postfit: ChannelYields
 
 
-def stacks_of(record: RatesRecord) -> list[Stack]:
+def stacks_of(record: Yields) -> list[Stack]:
     """What to draw: a stack per channel, and one for the single-bin channels where there are many.
 
     Channels whose rates are not finite, after a fit that went astray, are left out.
     """
-    every = zip(record.prefit, record.postfit, strict=True)
+    every = zip(record.prefit.channels, record.postfit.channels, strict=True)
     pairs = [pair for pair in every if all(np.all(np.isfinite([r.total, r.total_uncertainty])) for r in pair)]
     single = [pair for pair in pairs if len(pair[0].total) == 1]
     if len(single) <= MAX_SINGLES:
         single = []
-    stacks = [Stack(before.name, None, before, after) for before, after in pairs if (before, after) not in single]
+    stacks = [
+        Stack(before.name or "events", None, before, after) for before, after in pairs if (before, after) not in single
+    ]
     if single:
         before, after = (_gathered(side) for side in zip(*single, strict=True))
         stacks.append(Stack(SUMMARY, tuple(rates.name for rates, _ in single), before, after))
     return stacks
 
 
-def _gathered(channels: Sequence[ChannelRates]) -> ChannelRates:
+def _gathered(channels: Sequence[ChannelYields]) -> ChannelYields:
     """Channels of one bin each as one channel with a bin for each."""
     names = dict.fromkeys(sample for c in channels for sample in c.samples)
     none = np.zeros(1)
-    return ChannelRates(
+    return ChannelYields(
         name=SUMMARY,
         samples={n: np.concatenate([c.samples.get(n, none) for c in channels]) for n in names},
+        sample_uncertainties={
+            n: np.concatenate([c.sample_uncertainties.get(n, none) for c in channels]) for n in names
+        },
         total=np.concatenate([c.total for c in channels]),
         total_uncertainty=np.concatenate([c.total_uncertainty for c in channels]),
         counts=np.concatenate([c.counts for c in channels]),
+        pulls=np.concatenate([c.pulls for c in channels]),
         signals=tuple(dict.fromkeys(s for c in channels for s in c.signals)),
     )
 
 
-def sample_colours(record: RatesRecord) -> dict[str, str]:
+def sample_colours(record: Yields) -> dict[str, str]:
     """A colour for every sample, the same in all channels, in the order of stacking.
 
     The sample of the parameter of interest is red and on top; the others follow by their expected
     events, the smallest at the bottom, and beyond the palette they share the last colour.
     """
     size: dict[str, float] = {}
-    for channel in record.postfit:
+    for channel in record.postfit.channels:
         for name, rate in channel.samples.items():
             size[name] = size.get(name, 0.0) + float(np.sum(rate))
-    signals = {s for channel in record.postfit for s in channel.signals}
+    signals = {s for channel in record.postfit.channels for s in channel.signals}
     backgrounds = sorted((n for n in size if n not in signals), key=lambda n: -size[n])
     ours = sorted(signals, key=lambda n: size[n])
     reds = [RED, PALETTE[6], *PALETTE[4:6]]
@@ -144,11 +150,11 @@ def _grid(stack: Stack, wide: bool) -> tuple[Figure, list[tuple[Axes, Axes]]]:
     return figure, [(axes[0], axes[1]), (axes[2], axes[3])]
 
 
-def _edges(rates: ChannelRates) -> FloatArray:
+def _edges(rates: ChannelYields) -> FloatArray:
     return np.arange(len(rates.total) + 1, dtype=float) + 0.5
 
 
-def _draw_main(axes: Axes, rates: ChannelRates, colours: Mapping[str, str], floor: float) -> None:
+def _draw_main(axes: Axes, rates: ChannelYields, colours: Mapping[str, str], floor: float) -> None:
     edges, below = _edges(rates), np.zeros(len(rates.total))
     for name, colour, rate in _layers(rates, colours):
         above = below + rate
@@ -164,7 +170,7 @@ def _draw_main(axes: Axes, rates: ChannelRates, colours: Mapping[str, str], floo
     axes.set_xlim(edges[0], edges[-1])
 
 
-def _layers(rates: ChannelRates, colours: Mapping[str, str]) -> list[tuple[str, str, FloatArray]]:
+def _layers(rates: ChannelYields, colours: Mapping[str, str]) -> list[tuple[str, str, FloatArray]]:
     """Name, colour and rates of every layer from below; samples without a colour of their own are one."""
     present = [n for n in colours if n in rates.samples and np.any(rates.samples[n] != 0.0)]
     small = [n for n in present if colours[n] == GREY]
@@ -188,7 +194,7 @@ def _points(axes: Axes, y: FloatArray, bars: FloatArray) -> None:
         points.lines[0].set_clip_on(False)  # a point at zero is drawn in full
 
 
-def _draw_ratio(axes: Axes, rates: ChannelRates) -> None:
+def _draw_ratio(axes: Axes, rates: ChannelYields) -> None:
     """Data over model, the model's uncertainty as a band, and arrowheads where points lie outside."""
     edges, total = _edges(rates), np.where(rates.total > 0.0, rates.total, np.nan)
     relative = np.nan_to_num(rates.total_uncertainty / total)
@@ -205,7 +211,7 @@ def _draw_ratio(axes: Axes, rates: ChannelRates) -> None:
     axes.set_ylabel("Data / model", loc="center", fontsize=8)
 
 
-def ratio_reach(rates: ChannelRates) -> float:
+def ratio_reach(rates: ChannelYields) -> float:
     """Half the height of the ratio panel, at most 2, so that most of what there is fits in."""
     total = np.where(rates.total > 0.0, rates.total, np.nan)
     needed = np.abs(rates.counts / total - 1.0) + 0.5 * np.sqrt(rates.counts) / total
@@ -215,18 +221,18 @@ def ratio_reach(rates: ChannelRates) -> float:
     return next((reach for reach in (0.02, 0.05, 0.1, 0.25, 0.5, 1.0) if wanted <= reach), 2.0)
 
 
-def _height(sides: Sequence[tuple[str, ChannelRates]], *, log: bool) -> float:
+def _height(sides: Sequence[tuple[str, ChannelYields]], *, log: bool) -> float:
     """Upper end of the axis, the same before and after the fit."""
     tops = [np.max([poisson_interval(r.counts)[1], r.total + r.total_uncertainty], initial=0.0) for _, r in sides]
     return float(max(tops)) * (2.0 if log else 1.1) or 1.0
 
 
-def _floor(rates: ChannelRates) -> float:
+def _floor(rates: ChannelYields) -> float:
     """Lower end of a logarithmic axis: well below the smallest rate, not below 0.01 events."""
     return max(0.3 * float(np.min(rates.total[rates.total > 0.0], initial=np.inf)), 0.01)
 
 
-def _logarithmic(sides: Sequence[tuple[str, ChannelRates]]) -> bool:
+def _logarithmic(sides: Sequence[tuple[str, ChannelYields]]) -> bool:
     rates = np.concatenate([r.total for _, r in sides])
     positive = rates[rates > 0.0]
     return bool(positive.size and np.max(positive) > _LOG_FROM * np.min(positive))

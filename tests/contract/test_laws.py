@@ -398,3 +398,17 @@ def test_cells_add_up(lab: Lab) -> None:
         assert float(jnp.sum(observed[name].expected)) == pytest.approx(total, rel=1e-9)
         distance = np.abs(np.cumsum(np.asarray(cells.observed)) - np.cumsum(np.asarray(cells.expected))) / total
         assert np.max(distance) < (1e-2 if cells.continuous else 1e-12)
+
+
+@pytest.mark.slow
+def test_counts_are_the_events(lab: Lab) -> None:
+    """Samples add up to the cells where there are some, channel by channel, and observe the same events; to 1e-9."""
+    cells = lab.likelihood.cells(lab.truth, lab.data.main)
+    for one in lab.likelihood.counts(lab.truth, lab.data.main):
+        beside = cells[one.channel]
+        assert one.expected.shape == (len(one.samples), one.observed.shape[0])
+        assert float(jnp.sum(one.observed)) == pytest.approx(float(jnp.sum(beside.observed)), rel=1e-9)
+        assert float(jnp.sum(one.expected)) == pytest.approx(float(jnp.sum(beside.expected)), rel=1e-9)
+        if not beside.continuous:
+            np.testing.assert_allclose(np.sum(np.asarray(one.expected), axis=0), beside.expected, rtol=1e-9)
+            np.testing.assert_array_equal(one.observed, beside.observed)

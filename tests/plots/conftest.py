@@ -21,9 +21,9 @@ from infer.api import measure, read_workspace
 from infer.certificate import Certificate
 from infer.inference.fits import fit
 from infer.inference.profiles import Interval, Scan, interval, scan
+from infer.inference.yields import Yields, yields
 from infer.likelihoods.gaussian import GaussianMeasurements
 from infer.likelihoods.gaussian.summary import MeasuredValue, measured_values
-from infer.likelihoods.histfactory.rates import RatesRecord, rates_record
 from infer.measurement import Measurement, ParameterEstimate
 from infer.plots.style import hep_style
 from infer.statement import Uncertainty
@@ -38,7 +38,7 @@ class Search:
     measurement: Measurement
     scan: Scan
     intervals: tuple[Interval, ...]
-    rates: RatesRecord
+    yields: Yields
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def search() -> Search:
             measurement=measure(likelihood, data),
             scan=scan(likelihood, data, fitted=best, values=np.linspace(0.0, 2.4, 9)),
             intervals=(interval(likelihood, data, fitted=best),),
-            rates=rates_record(likelihood, data.main, values=best.values, covariance=best.covariance),
+            yields=yields(likelihood, data, fitted=best),
         )
 
 

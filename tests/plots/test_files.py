@@ -15,10 +15,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from infer.likelihoods.histfactory.rates import RatesRecord
 from infer.measurement import Measurement
 from infer.plots import budget_figure, save_measurement_figures
 from infer.plots.style import elide, file_names, hep_style, save_figure, symbol
+from tests.plots.stages import drawn
 
 Make = Callable[..., Measurement]
 
@@ -43,9 +43,9 @@ def test_all_figures_of_a_search(search: Any, tmp_path: Path) -> None:
         measurement=s.measurement,
         scan=s.scan,
         intervals=s.intervals,
-        rates=s.rates,
+        yields=s.yields,
     )
-    stems = ["budget", "pulls", "profile", "rates_CR_ttbar", "rates_CR_zjets", "rates_SR"]
+    stems = ["budget", "pulls", "profile", "yields_CR_ttbar", "yields_CR_zjets", "yields_SR"]
     assert [path.name for path in paths] == [f"{stem}.{suffix}" for stem in stems for suffix in ("png", "pdf")]
     assert all(path.read_bytes()[:4] == (b"\x89PNG" if path.suffix == ".png" else b"%PDF") for path in paths)
 
@@ -69,18 +69,19 @@ def test_many_nuisances_get_a_second_figure(made: Make, tmp_path: Path) -> None:
 
 def test_no_channels(made: Make, tmp_path: Path) -> None:
     """A record without channels, of a likelihood of another kind, adds no figure."""
-    paths = save_measurement_figures(tmp_path, measurement=made(), rates=RatesRecord((), ()), formats=("png",))
+    paths = save_measurement_figures(tmp_path, measurement=made(), yields=drawn((), ()), formats=("png",))
     assert [path.stem for path in paths] == ["budget", "pulls"]
 
 
 def test_failed_fits_are_marked(made: Make, search: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rates of a fit without certificate say so in red, and those that are not finite are left out."""
-    drawn: list[Figure] = []
-    monkeypatch.setattr("infer.plots.save_figure", lambda figure, *_: drawn.append(figure) or [])
-    wild = [replace(c, total=np.full_like(c.total, np.nan)) for c in search.rates.postfit]
-    rates = replace(search.rates, postfit=(wild[0], *search.rates.postfit[1:]))
-    save_measurement_figures(tmp_path, measurement=made(n_nuisances=0, converged=False), rates=rates)
-    budget, *channels = drawn
+    """The yields of a fit without certificate say so in red, and those that are not finite are left out."""
+    figures: list[Figure] = []
+    monkeypatch.setattr("infer.plots.save_figure", lambda figure, *_: figures.append(figure) or [])
+    wild = [replace(c, total=np.full_like(c.total, np.nan)) for c in search.yields.postfit.channels]
+    after = replace(search.yields.postfit, channels=(wild[0], *search.yields.postfit.channels[1:]))
+    yields = replace(search.yields, postfit=after)
+    save_measurement_figures(tmp_path, measurement=made(n_nuisances=0, converged=False), yields=yields)
+    budget, *channels = figures
     assert len(channels) == 2
     assert all(figure.get_supxlabel() == "not converged: no progress" for figure in channels)
     assert "not trustworthy" in " ".join(t.get_text() for t in budget.findobj(Text))

@@ -12,26 +12,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
-from infer.likelihoods.histfactory.rates import ChannelRates, RatesRecord
+from infer.inference.yields import ChannelYields, Yields
 from infer.numerics.garwood import poisson_interval
 from infer.plots.rates import SUMMARY, rates_figure, ratio_reach, sample_colours, stacks_of
 from infer.plots.style import GREY, RED
+from tests.plots.stages import drawn
 
 Tidy = Callable[[Figure], None]
 
 
-def channel(name: str, samples: dict[str, list[float]], counts: list[float], **changes: object) -> ChannelRates:
+def channel(name: str, samples: dict[str, list[float]], counts: list[float], **changes: object) -> ChannelYields:
     """A channel with an uncertainty of a tenth; its signal, where it has one, is called so."""
     arrays = {name: np.asarray(rates, dtype=float) for name, rates in samples.items()}
     total = np.asarray(np.sum(list(arrays.values()), axis=0))
     signals = tuple(n for n in samples if n == "signal")
-    fields = {"total_uncertainty": 0.1 * total, "signals": signals, **changes}
-    return ChannelRates(name, arrays, total, counts=np.asarray(counts, dtype=float), **fields)  # type: ignore[arg-type]
+    sigmas = {name: 0.1 * rates for name, rates in arrays.items()}
+    fields = {"total_uncertainty": 0.1 * total, "signals": signals, "pulls": np.zeros(len(counts)), **changes}
+    return ChannelYields(name, arrays, sigmas, total, counts=np.asarray(counts, dtype=float), **fields)  # type: ignore[arg-type]
 
 
-def record(*channels: ChannelRates) -> RatesRecord:
-    """The same rates before and after the fit."""
-    return RatesRecord(channels, channels)
+def record(*channels: ChannelYields) -> Yields:
+    """The same yields before and after the fit."""
+    return drawn(channels, channels)
 
 
 def filled(axes: Axes) -> list[StepPatch]:
@@ -48,7 +50,7 @@ def points(axes: Axes) -> tuple[npt.NDArray[np.float64], list[npt.NDArray[np.flo
 
 def test_figure_of_a_fit(search: Any, tidy: Tidy) -> None:
     """In both main panels the layers add up to the total, and points carry their Poisson intervals."""
-    rates: RatesRecord = search.rates
+    rates = search.yields
     colours = sample_colours(rates)
     stack = next(s for s in stacks_of(rates) if s.title == "SR")
     figure = rates_figure(stack, colours)
@@ -76,8 +78,8 @@ def test_figure_of_a_fit(search: Any, tidy: Tidy) -> None:
 
 def test_ratio_panel(search: Any) -> None:
     """Points are data over model, the band is the relative uncertainty around one."""
-    stack = stacks_of(search.rates)[-1]
-    panel = rates_figure(stack, sample_colours(search.rates)).axes[3]
+    stack = stacks_of(search.yields)[-1]
+    panel = rates_figure(stack, sample_colours(search.yields)).axes[3]
     y, _ = points(panel)
     np.testing.assert_allclose(y, stack.postfit.counts / stack.postfit.total)
     (band,) = [p for p in panel.patches if isinstance(p, StepPatch)]

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from infer.constraints import ConstraintTerms, Curvature
-from infer.data import Cells, Data
+from infer.data import Cells, Counts, Data
 from infer.errors import DataError, ParameterError
 from infer.likelihood import Likelihood, constraint_terms
 from infer.likelihoods.histfactory.curvature import Interpolation, derivatives, rates
@@ -158,6 +158,12 @@ class HistFactory(Likelihood):
         rate = self.expected_main(theta)
         parts = {c.name: slice(c.first, c.first + c.n_bins) for c in self.channels}
         return {name: Cells(main[bins], rate[bins]) for name, bins in parts.items()}
+
+    def counts(self, theta: Vector, main: Float[Array, " b"]) -> tuple[Counts, ...]:
+        """Samples of every channel."""
+        entries = self.entries(theta)
+        parts = ((c, slice(c.first, c.first + c.n_bins)) for c in self.channels)
+        return tuple(Counts(c.name, c.samples, main[b], entries[b, : len(c.samples)].T) for c, b in parts)
 
     def curvature_main(self, theta: Vector, main: Float[Array, " b"]) -> Curvature:
         """Value, gradient and Hessian in closed form."""

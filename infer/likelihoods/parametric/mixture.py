@@ -101,6 +101,7 @@ def _entries(given: Given | Sequence[Given]) -> list[Given]:
 class Compiled(eqx.Module):
     """A component as arrays; its arguments v are (yield, shape arguments ...), with shape (A,)."""
 
+    name: str = eqx.field(static=True)
     density: Callable[..., Density] = eqx.field(static=True)
     layout: tuple[tuple[str, int | None], ...] = eqx.field(static=True)
     base: Float[Array, " a"]
@@ -132,13 +133,19 @@ class Mixture(eqx.Module):
         """Expected events of each component, with shape (K,)."""
         return jnp.stack([c.arguments(theta)[0] for c in self.components])
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the components."""
+        return tuple(c.name for c in self.components)
+
+    def parts(self, theta: Vector, probe: Probe) -> Float[Array, "k n"]:
+        """Of each component, the yield times the probed density."""
+        arguments = [(c, c.arguments(theta)) for c in self.components]
+        return jnp.stack([v[0] * probe(c.shape(v[1:])) for c, v in arguments])
+
     def rates(self, theta: Vector, probe: Probe) -> Values:
         """Sum over components of the yield times the probed density."""
-        parts = []
-        for component in self.components:
-            v = component.arguments(theta)
-            parts.append(v[0] * probe(component.shape(v[1:])))
-        return jnp.sum(jnp.stack(parts), axis=0)
+        return jnp.sum(self.parts(theta, probe), axis=0)
 
     def kinks(self, theta: Vector) -> Values:
         """Where any component's density has a kink."""
@@ -212,7 +219,7 @@ def _compile(parameters: Parameters, component: Component) -> Compiled:
         rows += _entries(given)
     parts = zip(*(_row(parameters, as_argument(given)) for given in rows), strict=True)
     base, shift, scale = (jnp.asarray(np.stack(part)) for part in parts)
-    return Compiled(component.density, tuple(layout), base, shift, scale, constants)
+    return Compiled(component.name, component.density, tuple(layout), base, shift, scale, constants)
 
 
 def _row(parameters: Parameters, argument: Argument) -> tuple[FloatArray, ...]:

@@ -13,7 +13,7 @@ from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
 from infer.constraints import ConstraintTerms, Curvature
-from infer.data import Cells, Data, check_leaves
+from infer.data import Cells, Counts, Data, check_leaves
 from infer.errors import DataError
 from infer.likelihood import Likelihood, constraint_terms
 from infer.likelihoods.parametric.mixture import (
@@ -144,6 +144,11 @@ class Unbinned(Likelihood):
         expected = jnp.stack([nothing, jnp.append(rates, 0.0)], axis=1).ravel()[:-1]
         return {"": Cells(observed, expected, continuous=True)}
 
+    def counts(self, theta: Vector, main: Events) -> tuple[Counts, ...]:
+        """One bin: all events, and the yields of the components."""
+        observed = jnp.sum(main.weights, keepdims=True)
+        return (Counts("", self.mixture.names, observed, self.mixture.totals(theta)[:, None]),)
+
     def curvature_main(self, theta: Vector, main: Events) -> Curvature:
         """The closed form of the module's docstring."""
         return self.mixture.curvature(theta, self._at(main.values), main.weights)
@@ -240,6 +245,10 @@ class Binned(Likelihood):
     def cells(self, theta: Vector, main: Values) -> dict[str, Cells]:
         """Bins in their order."""
         return {"": Cells(main, self.expected_main(theta))}
+
+    def counts(self, theta: Vector, main: Values) -> tuple[Counts, ...]:
+        """Components of every bin."""
+        return (Counts("", self.mixture.names, main, self.mixture.parts(theta, self._probe)),)
 
     def curvature_main(self, theta: Vector, main: Values) -> Curvature:
         """The closed form of the module's docstring."""
