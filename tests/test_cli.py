@@ -71,9 +71,11 @@ def test_scan_as_json(run: Run, small: Path) -> None:
 
 
 def test_inspect_as_json(run: Run, small: Path) -> None:
-    """`infer inspect --json` lists the parameters with their constraints."""
+    """`infer inspect --json` lists the parameters with their constraints, and what deserves a second look."""
     record = run("inspect", small, "--json").json
-    assert set(record) == {"kind", "poi", "n_main", "parameters", "remarks"}
+    contents = {"kind", "poi", "n_main", "parameters", "remarks"}
+    assert set(record) - contents == {"counts", "examined", "thresholds", "kinds", "findings", "directions", "status"}
+    assert record["examined"] == ["templates", "parameters", "fit"]
     assert record["kind"] == "HistFactory"
     assert record["n_main"] == 5
     assert record["parameters"]["jes"]["constraint"] == "Normal"

@@ -23,6 +23,7 @@ from infer.cli import (
     deriving,
     documents,
     goodness,
+    inspecting,
     measuring,
     ranking,
     sampling,
@@ -39,7 +40,7 @@ def app() -> None:
 
 
 for command in (
-    measuring.inspect,
+    inspecting.inspect,
     measuring.fit,
     measuring.measure,
     measuring.scan,

@@ -50,6 +50,8 @@ class Input:
     likelihood: infer.Likelihood
     data: Data
     settings: infer.Settings
+    path: Path | None = None
+    patch: str | None = None
 
 
 def takes_likelihood(command: Command) -> Command:
@@ -73,7 +75,7 @@ def takes_likelihood(command: Command) -> Command:
             likelihood, data = infer.read_workspace(
                 workspace, measurement=measurement, patch=patch, interpolation=codes
             )
-        command(Input(likelihood, data, settings), **rest)
+        command(Input(likelihood, data, settings, workspace, patch), **rest)
 
     for decorate in reversed((WORKSPACE, *READING, *FITTING)):
         wrapped = decorate(wrapped)

@@ -1,4 +1,4 @@
-"""Commands that look at one data set: inspect, fit, measure, scan."""
+"""Commands that look at one data set: fit, measure, scan."""
 
 from __future__ import annotations
 
@@ -29,20 +29,10 @@ from infer.errors import ParameterError
 from infer.inference.breakdown import DEFINITIONS
 from infer.inference.profiles import ONE_SIGMA
 from infer.inference.yields import counted
-from infer.inspection import inspect_likelihood
 from infer.io.strict_json import load_document
 from infer.likelihoods.gaussian import GaussianMeasurements
 from infer.likelihoods.gaussian.summary import measured_values
 from infer.likelihoods.parametric.spectrum import spectra
-
-
-@click.command()
-@takes_likelihood
-@JSON
-def inspect(given: Input, *, as_json: bool) -> None:
-    """Say what a workspace contains: parameters, constraints, data and remarks."""
-    report = inspect_likelihood(given.likelihood, given.data, given.settings)
-    print_result(as_json, report.to_json_dict, report.table)
 
 
 @click.command()
