@@ -22,12 +22,14 @@ from infer.inference.fits import FitResult, Settings, fit, require_poi
 from infer.inference.profiles import ONE_SIGMA, Interval, interval, standard_deviations
 from infer.inference.pulls import pulls
 from infer.io import combination
+from infer.io.conversion import is_foreign, read_model
+from infer.io.datacards import is_datacard, read_datacard
 from infer.io.measurements import parse_measurements
 from infer.io.parametric import parse_parametric
 from infer.io.pyhf_json import read_document
 from infer.likelihood import Likelihood
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation
-from infer.likelihoods.histfactory.spec import parse_workspace
+from infer.likelihoods.histfactory.spec import Notice, parse_workspace
 from infer.measurement import CoveragePoint, CoverageRecord, Measurement, ParameterEstimate
 from infer.statement import Uncertainty
 from infer.typing import Key
@@ -42,15 +44,16 @@ def read_workspace(
     patch: str | None = None,
     interpolation: Interpolation | None = None,
 ) -> tuple[Likelihood, Data]:
-    """Read a likelihood and its data from a JSON or YAML file.
+    """Read a likelihood and its data from a file.
 
     Args:
-        path: A pyhf workspace, or a document of one of infer's own formats (published measurements,
-            parametric densities, combinations), which its key ``format`` names.
+        path: A pyhf workspace, a datacard of CMS Combine (``.txt``), HistFactory XML (its top-level file), or a
+            document of one of infer's own formats (published measurements, parametric densities, combinations),
+            which its key ``format`` names.
         measurement: Name of a measurement of a pyhf workspace, None takes the first; or of a partial
             combination of published measurements, None takes all of them.
         patch: ``patchset.json:name``, or the path of a JSON patch; for pyhf workspaces.
-        interpolation: Interpolation codes of a pyhf workspace; None takes pyhf's defaults.
+        interpolation: Interpolation codes of a pyhf workspace or datacard; None takes the defaults of pyhf or Combine.
 
     Returns:
         The likelihood, and the observed data.
@@ -119,6 +122,10 @@ def _read(
     interpolation: Interpolation | None,
     above: tuple[Path, ...],
 ) -> tuple[Likelihood, Data]:
+    if is_datacard(path):
+        return _datacard(path, measurement, patch, interpolation)
+    if is_foreign(path):
+        return _foreign(path, measurement, patch, interpolation)
     document, source = read_document(path, patch), str(path)
     kind = document.get("format")
     if kind == combination.FORMAT:
@@ -132,6 +139,25 @@ def _read(
         parametric, events, _ = parse_parametric(document, source=source, directory=path.parent)
         return parametric, events
     workspace = parse_workspace(document, source=source)
+    return HistFactory.of(workspace, workspace.measurement(measurement), interpolation=interpolation)
+
+
+def _datacard(
+    path: Path, measurement: str | None, patch: str | None, interpolation: Interpolation | None
+) -> tuple[Likelihood, Data]:
+    if measurement is not None or patch is not None:
+        raise fail(str(path), "a datacard has neither measurements nor patches", "leave them out")
+    return read_datacard(path).likelihood(interpolation=interpolation)
+
+
+def _foreign(
+    path: Path, measurement: str | None, patch: str | None, interpolation: Interpolation | None
+) -> tuple[Likelihood, Data]:
+    """A model that came as something else than a pyhf workspace; what was assumed on the way is among its remarks."""
+    model = read_model(path, patch=patch)
+    workspace = parse_workspace(model.workspace, source=str(path))
+    said = tuple(Notice("conversion", remark) for remark in model.remarks)
+    workspace = replace(workspace, notices=(*said, *workspace.notices))
     return HistFactory.of(workspace, workspace.measurement(measurement), interpolation=interpolation)
 
 
