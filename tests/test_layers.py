@@ -17,7 +17,7 @@ LAYERS = (  # from bottom to top; a room may import from its own layer and from 
     {"numerics", "documents", "expressions", "strict_yaml", "threads", "compute"},
     {"certificate", "constraints", "parameters", "correlation", "data", "contract", "likelihood"},
     {"likelihoods", "inference", "learn"},
-    {"unfold", "analysis", "io", "hygiene", "inspection", "statement", "measurement", "combination"},
+    {"unfold", "analysis", "io", "hygiene", "inspection", "statement", "measurement", "combination", "simplified"},
     {"api", "comparison"},
     {"infer"},  # infer/__init__.py, the public face
     {"plots"},
