@@ -26,7 +26,9 @@ from infer.cli import (
     inspecting,
     measuring,
     ranking,
+    reporting,
     sampling,
+    simplifying,
     testing,
     yielding,
 )
@@ -58,7 +60,9 @@ for command in (
     sampling.pvalue,
     goodness.gof,
     yielding.yields,
+    reporting.report,
     bayes.posterior,
+    simplifying.simplify,
     documents.workspace,
     documents.patchset,
 ):

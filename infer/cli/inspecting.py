@@ -29,14 +29,14 @@ def inspect(given: Input, *, no_fit: bool, brief: bool, as_json: bool, out: Path
             given.likelihood,
             given.data,
             settings=given.settings,
-            workspace=_templates(given),
+            workspace=templates_of(given),
             fitting=not no_fit,
         )
     write(out, report.to_json_dict())
     print_result(as_json, report.to_json_dict, lambda: report.table(parameters=not brief))
 
 
-def _templates(given: Input) -> Workspace | None:
+def templates_of(given: Input) -> Workspace | None:
     """The workspace as the file describes it; None where the file is no document of templates."""
     path = given.path
     if path is None or path.suffix not in _DOCUMENTS or not isinstance(given.likelihood, HistFactory):

@@ -82,7 +82,7 @@ def measure(
     **choices: Any,
 ) -> None:
     """Measure: best fit, interval, ± stat ± syst, the error budget and the certificate."""
-    named = _groups(group, groups)
+    named = named_groups(group, groups)
     toys = _toys(choices["definition"], n_toys, n_coverage, seed)
     with working("measuring"):
         result = infer.measure(
@@ -119,7 +119,7 @@ def scan(given: Input, *, poi: str | None, grid: str | None, as_json: bool, out:
     leave(result.fit.certificate.trustworthy and bool(result.converged.all()))
 
 
-def _groups(pairs: Sequence[str], file: Path | None) -> dict[str, list[str]] | None:
+def named_groups(pairs: Sequence[str], file: Path | None) -> dict[str, list[str]] | None:
     """Groups from a file and from options, which add to them."""
     groups: dict[str, list[str]] = {}
     for group, patterns in (load_document(file) if file else {}).items():
