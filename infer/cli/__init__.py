@@ -20,6 +20,7 @@ from infer.cli import (
     bayes,
     combining,
     contours,
+    converting,
     deriving,
     documents,
     goodness,
@@ -63,6 +64,8 @@ for command in (
     reporting.report,
     bayes.posterior,
     simplifying.simplify,
+    converting.convert,
+    converting.download,
     documents.workspace,
     documents.patchset,
 ):
