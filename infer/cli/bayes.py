@@ -43,6 +43,7 @@ _PRIORS: dict[str, type[infer.FlatPrior] | type[infer.LogFlatPrior] | type[infer
 @click.option("--n", "n_samples", type=click.IntRange(1), default=1000, show_default=True, help="Samples of a chain.")
 @click.option("--warmup", "n_warmup", type=click.IntRange(1), default=1000, show_default=True, help="Draws before.")
 @click.option("--chains", "n_chains", type=click.IntRange(1), default=4, show_default=True, help="Chains.")
+@click.option("--acceptance", type=float, default=0.9, show_default=True, help="That the step size aims at.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Equal seeds, equal samples.")
 @click.option(
     "--prior",

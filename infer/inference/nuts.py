@@ -40,7 +40,6 @@ Progress = Callable[[int, int], None]
 
 _APART = 2.0  # standard deviations: how far chains start from the maximum, in every direction
 _HALVINGS = 30
-_ACCEPT = 0.9  # acceptance that the step size aims at: thin and curved posteriors diverge with the usual 0.8
 
 
 class Target(eqx.Module):
@@ -97,32 +96,32 @@ class Chain(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Length:
-    """How long chains are.
+class Plan:
+    """How chains run.
 
     Attributes:
         n_warmup: Draws that adapt the sampler and are thrown away.
         n_samples: Draws that are kept.
+        acceptance: Acceptance probability that the step size aims at.
     """
 
     n_warmup: int
     n_samples: int
+    acceptance: float
 
 
-def target(likelihood: Likelihood, data: Data, theta: FloatArray, reach: FloatArray, at: Any, space: Space) -> Target:
+def target(likelihood: Likelihood, data: Data, theta: FloatArray, at: Any, space: Space) -> Target:
     """The target about its maximum.
 
     Args:
         likelihood: Any likelihood.
         data: Data for it.
         theta: Best fit, fixed parameters included, with shape (P,).
-        reach: About one standard deviation of each sampled parameter, with shape (d,): the search for the maximum
-            starts so far from bounds.
         at: Positions of the sampled parameters with shape (d,).
         space: Their ranges and priors.
     """
     positions = np.asarray(at, dtype=int)
-    start = space.inverse(theta[positions], reach)
+    start = space.inverse(theta[positions])
     d = start.size
     first = Target(likelihood, data, jnp.asarray(theta), jnp.asarray(positions), space, jnp.asarray(start), jnp.eye(d))
     with one_blas_thread():
@@ -165,13 +164,13 @@ def _curvature(target: Target, u: Free) -> tuple[Free, Float[Array, "d d"]]:
     return gradient * slope + own, slope[:, None] * hessian * slope[None, :] + diagonal
 
 
-def chains(target: Target, key: Key, length: Length, n: int, progress: Progress | None = None) -> Chain:
+def chains(target: Target, key: Key, plan: Plan, n: int, progress: Progress | None = None) -> Chain:
     """Run chains from dispersed starts, on all cores.
 
     Args:
         target: What to sample.
         key: Random key; equal keys give equal samples.
-        length: Draws of each chain.
+        plan: How each chain runs.
         n: Chains.
         progress: Called with the chains that are done, and their number.
 
@@ -181,11 +180,11 @@ def chains(target: Target, key: Key, length: Length, n: int, progress: Progress 
     # numpyro promotes types and ranks at its will
     with one_blas_thread(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         tasks = [(one, _start(target, begin)) for one, begin in jax.random.split(key, (n, 2))]
-        lowered = _chain.lower(target, *tasks[0], length)  # type: ignore[attr-defined]  # equinox calls it a function
+        lowered = _chain.lower(target, *tasks[0], plan)  # type: ignore[attr-defined]  # equinox calls it a function
         program = lowered.compile()
 
         def run(task: tuple[Key, Free]) -> Chain:
-            return jax.device_get(program(target, *task, length))
+            return jax.device_get(program(target, *task, plan))
 
         with ThreadPoolExecutor(min(n, threads())) as pool:
             pending = [pool.submit(run, task) for task in tasks]
@@ -212,11 +211,11 @@ def _potential(target: Target, z: Free) -> Scalar:
 
 
 @eqx.filter_jit
-def _chain(target: Target, key: Key, start: Free, length: Length) -> Chain:
+def _chain(target: Target, key: Key, start: Free, plan: Plan) -> Chain:
     from numpyro.infer.hmc import hmc  # brought by the extra `bayes`, and not needed for anything else
 
     begin, draw = hmc(target.potential, algo="NUTS")
-    state = begin(start, length.n_warmup, target_accept_prob=_ACCEPT, rng_key=key)
+    state = begin(start, plan.n_warmup, target_accept_prob=plan.acceptance, rng_key=key)
 
     def step(state: Any, _: None) -> tuple[Any, tuple[Any, ...]]:
         state = draw(state)
@@ -224,6 +223,6 @@ def _chain(target: Target, key: Key, start: Free, length: Length) -> Chain:
         return state, (values, state.diverging, state.accept_prob, state.num_steps)
 
     # Warm-up in the same loop, although its draws are thrown away: the sampler then is compiled once and not twice.
-    state, drawn = jax.lax.scan(step, state, length=length.n_warmup + length.n_samples)
-    values, diverged, accept, steps = (x[length.n_warmup :] for x in drawn)
+    state, drawn = jax.lax.scan(step, state, length=plan.n_warmup + plan.n_samples)
+    values, diverged, accept, steps = (x[plan.n_warmup :] for x in drawn)
     return Chain(values, diverged, accept, steps, state.adapt_state.step_size)

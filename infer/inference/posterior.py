@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from infer.blinding import require_true_values
 from infer.data import Data
 from infer.errors import InputError, ParameterError, UntrustworthyError
 from infer.inference.fits import FitResult, Settings, fit, require_poi
-from infer.inference.nuts import Chain, Length, Progress, chains, target
+from infer.inference.nuts import Chain, Plan, Progress, chains, target
 from infer.inference.priors import Declared, Prior, Space, declared
 from infer.inference.profiles import ONE_SIGMA
 from infer.likelihood import Likelihood
@@ -149,7 +150,7 @@ class Posterior:
         if self.n_divergent > MAX_DIVERGENT * self.diverging.size:
             found.append(
                 f"{self.n_divergent} of {self.diverging.size} trajectories diverged, and at most "
-                f"{100 * MAX_DIVERGENT:g} % may"
+                f"{100 * MAX_DIVERGENT:g} % may: aim at a higher acceptance (acceptance=0.99, --acceptance 0.99)"
             )
         return tuple(found)
 
@@ -298,6 +299,7 @@ def posterior(
     n_samples: int = 1000,
     n_warmup: int = 1000,
     n_chains: int = 4,
+    acceptance: float = 0.9,
     priors: Mapping[str, Prior] | None = None,
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -314,6 +316,7 @@ def posterior(
         n_samples: Samples of each chain.
         n_warmup: Draws of each chain before, which adapt the sampler.
         n_chains: Chains, two or more.
+        acceptance: Acceptance probability that the step size aims at, below 1; thin and curved posteriors need 0.99.
         priors: Priors of free parameters; one that is not named is flat between its bounds.
         settings: Start values, bounds and fixed parameters.
         progress: Called with the chains that are done, and their number.
@@ -329,7 +332,10 @@ def posterior(
         InputError: numpyro or arviz is not installed.
     """
     began = time.perf_counter()
+    require_true_values(likelihood, "a posterior")
     _check_sizes(n_samples, n_warmup, n_chains)
+    if not 0.5 <= acceptance < 1.0:
+        raise ParameterError(f"acceptance must be at least 0.5 and below 1, got {acceptance!r}; 0.9 is usual.")
     for library in ("numpyro", "arviz"):
         _library(library)
     fitted = fit(likelihood, data, poi=poi, settings=settings)
@@ -338,9 +344,9 @@ def posterior(
         raise ParameterError(
             f"the parameter of interest, {name!r}, is fixed: release it, or name another one (poi=...)."
         )
-    at, space = fitted.parameters.positions(known), Space.of(known)
-    start = target(likelihood, data, fitted.values, _reach(fitted)[at], at, space)
-    drawn = chains(start, key, Length(n_warmup, n_samples), n_chains, progress)
+    at = fitted.parameters.positions(known)
+    start = target(likelihood, data, fitted.values, at, Space.of(known, _reach(fitted)[at]))
+    drawn = chains(start, key, Plan(n_warmup, n_samples, acceptance), n_chains, progress)
     samples = {n: np.asarray(drawn.values[:, :, i]) for i, n in enumerate(known)}
     return Posterior(
         poi=name,

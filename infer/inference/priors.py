@@ -4,15 +4,17 @@ A constrained parameter needs no prior: its constraint term, read as a function 
 flat one.  A *free* parameter needs a declared prior; where both bounds are finite, none declared means flat
 between them.
 
-A posterior with bounds is sampled in an unbounded space, u, by a smooth bijection for each parameter
-(Stan Reference Manual, "Constraint Transforms"), whose Jacobian belongs to the density:
+A posterior with bounds is sampled in an unbounded space, u, by a smooth bijection for each parameter, whose
+Jacobian belongs to the density (Stan Reference Manual, "Constraint Transforms").  With l(u) = ln(1 + exp(u)),
+l'(u) = s(u) = 1 / (1 + exp(-u)), a scale b, which is about a standard deviation, and w = (high - low) / b,
 
-    low < x < high:   x = low + (high - low) s(u),   log dx/du = log(high - low) + log s(u) + log s(-u)
-    low < x:          x = low + exp(u),              log dx/du = u
-    x < high:         x = high - exp(u),             log dx/du = u
-    no bound:         x = u,                         log dx/du = 0
+    low < x < high:   x = low + b [l(u) - l(u - w)],   dx/du = b s(u) s(w - u) (1 - exp(-w))
+    low < x:          x = low + b l(u),                dx/du = b s(u)
+    x < high:         x = high - b l(-u),              dx/du = b s(-u)
+    no bound:         x = u,                           dx/du = 1
 
-with s(u) = 1 / (1 + exp(-u)).
+Farther from a bound than b, each is a straight line, so that a Gaussian stays one.  The exponential and the logistic
+function, which are usual, bend everywhere: posteriors of normalisations whose bounds are far apart become skew.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Array, Bool, Float
 
 from infer.errors import ParameterError
@@ -209,44 +212,57 @@ def _declared(parameter: Parameter, prior: Prior | None) -> Declared:
 
 
 class Space(eqx.Module):
-    """Range and prior of d sampled parameters, each with shape (d,)."""
+    """Range, scale and prior of d sampled parameters, each with shape (d,)."""
 
     low: Free
     high: Free
+    scale: Free
     power: Free
     mean: Free
     inverse_width: Free
 
     @staticmethod
-    def of(priors: Mapping[str, Declared]) -> Space:
-        """The space of parameters with these priors, in their order."""
+    def of(priors: Mapping[str, Declared], reach: npt.NDArray[np.float64]) -> Space:
+        """The space of parameters with these priors, in their order.
+
+        Args:
+            priors: Range and prior of each.
+            reach: About one standard deviation of each, with shape (d,); the scale is at most a quarter of a range.
+        """
 
         def column(field: str) -> Free:
             return jnp.asarray([getattr(p, field) for p in priors.values()], dtype=float)
 
-        return Space(*map(column, ("low", "high", "power", "mean", "inverse_width")))
+        low, high = column("low"), column("high")
+        scale = jnp.minimum(jnp.asarray(reach, dtype=float), 0.25 * (high - low))
+        return Space(low, high, scale, *map(column, ("power", "mean", "inverse_width")))
 
     @property
-    def _kinds(self) -> tuple[Bool[Array, " d"], Bool[Array, " d"]]:
-        return jnp.isfinite(self.low), jnp.isfinite(self.high)
+    def _ends(self) -> tuple[Bool[Array, " d"], Bool[Array, " d"], Free, Free, Free]:
+        """Whether there are ends; where, or zero; and the width in scales, or zero."""
+        below, above = jnp.isfinite(self.low), jnp.isfinite(self.high)
+        low, high = jnp.where(below, self.low, 0.0), jnp.where(above, self.high, 0.0)
+        return below, above, low, high, jnp.where(below & above, (high - low) / self.scale, 0.0)
 
     def values(self, u: Free) -> Free:
         """Parameters x(u)."""
-        below, above = self._kinds
-        low, high = jnp.where(below, self.low, 0.0), jnp.where(above, self.high, 0.0)
-        single = below ^ above
-        power = jnp.exp(jnp.where(single, u, 0.0))
-        inside = low + (high - low) * jax.nn.sigmoid(u)
-        one = jnp.where(below, low + power, high - power)
-        return jnp.where(below & above, inside, jnp.where(single, one, u))
+        below, above, low, high, width = self._ends
+        rise, fall = jax.nn.softplus(u), jax.nn.softplus(-u)
+        # The same function from either end: each loses no digits next to its own.
+        near_low = low + self.scale * (rise - jax.nn.softplus(u - width))
+        near_high = high - self.scale * (jax.nn.softplus(width - u) - fall)
+        inside = jnp.where(u < 0.5 * width, near_low, near_high)
+        single = jnp.where(below, low + self.scale * rise, high - self.scale * fall)
+        return jnp.where(below & above, inside, jnp.where(below ^ above, single, u))
 
     def log_jacobian(self, u: Free) -> Scalar:
         """Sum of log dx/du."""
-        below, above = self._kinds
+        below, above, _, _, width = self._ends
         both = below & above
-        width = jnp.where(both, jnp.where(both, self.high, 1.0) - jnp.where(both, self.low, 0.0), 1.0)
-        inside = jnp.log(width) + jax.nn.log_sigmoid(u) + jax.nn.log_sigmoid(-u)
-        return jnp.sum(jnp.where(both, inside, jnp.where(below ^ above, u, 0.0)))
+        start = jnp.where(below, jax.nn.log_sigmoid(u), 0.0)
+        end = jnp.where(above, jax.nn.log_sigmoid(width - u), 0.0)
+        scale = jnp.where(below | above, jnp.log(self.scale), 0.0)
+        return jnp.sum(start + end + scale + jnp.where(both, jnp.log1p(-jnp.exp(-jnp.where(both, width, 1.0))), 0.0))
 
     def log_prior(self, x: Free) -> Scalar:
         """Sum of the logarithms of the priors, without constants."""
@@ -254,18 +270,14 @@ class Space(eqx.Module):
         logarithm = jnp.where(falls, jnp.log(jnp.where(falls, x, 1.0)), 0.0)
         return -jnp.sum(self.power * logarithm) - 0.5 * jnp.sum(((x - self.mean) * self.inverse_width) ** 2)
 
-    def inverse(self, x: np.ndarray, reach: np.ndarray) -> np.ndarray:
-        """Where u of a point is, or of the nearest that keeps a distance from the bounds.
-
-        Args:
-            x: Parameters with shape (d,).
-            reach: Distance to keep, at most a quarter of a range that is finite, with shape (d,).
-        """
-        low, high = np.asarray(self.low), np.asarray(self.high)
-        keep = np.minimum(reach, 0.25 * (high - low))
-        x = np.clip(x, low + keep, high - keep)
+    def inverse(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Where u of a point with shape (d,) is, or of the nearest that is a scale away from the bounds."""
+        below, above, _, _, width = (np.asarray(end) for end in self._ends)
+        low, high, scale = np.asarray(self.low), np.asarray(self.high), np.asarray(self.scale)
+        x = np.clip(x, low + scale, high - scale)
         with np.errstate(invalid="ignore", divide="ignore"):
-            inside = np.log((x - low) / (high - x))
-            one = np.log(np.where(np.isfinite(low), x - low, high - x))
-        bounded = np.isfinite(low).astype(int) + np.isfinite(high).astype(int)
-        return np.asarray(np.select([bounded == 2, bounded == 1], [inside, one], x))
+            from_low, from_high = (x - low) / scale, (high - x) / scale
+            rising = from_low + np.log(-np.expm1(-from_low))
+            falling = -from_high - np.log(-np.expm1(-from_high))
+            inside = rising - np.log(-np.expm1(from_low - width))
+        return np.asarray(np.select([below & above, below, above], [inside, rising, falling], x))

@@ -24,7 +24,7 @@ from scipy import stats
 from infer.errors import DataError, InputError, ParameterError, UntrustworthyError
 from infer.inference.fits import Settings, fit
 from infer.inference.minimize import Newton
-from infer.inference.nuts import Length, Target, chains, target
+from infer.inference.nuts import Plan, Target, chains, target
 from infer.inference.posterior import Posterior, posterior
 from infer.inference.priors import FlatPrior, LogFlatPrior, NormalPrior, Prior, Space, declared
 from infer.inference.profiles import ONE_SIGMA
@@ -50,7 +50,7 @@ def prepared() -> Target:
     best = fit(likelihood, data)
     known = declared(best.parameters, {})
     at = best.parameters.positions(known)
-    return target(likelihood, data, best.values, best.uncertainties[at], at, Space.of(known))
+    return target(likelihood, data, best.values, at, Space.of(known, best.uncertainties[at]))
 
 
 def close(x: FloatArray, expected: float) -> None:
@@ -239,6 +239,7 @@ def test_every_objection_counts(three_bins: Posterior) -> None:
     diverging[0, :5] = True
     (said,) = replace(found, diverging=diverging).objections
     assert "5 of 4000 trajectories diverged" in said
+    assert "--acceptance 0.99" in said
     diverging[0, 4] = False
     assert replace(found, diverging=diverging).mixed
 
@@ -261,6 +262,7 @@ def test_bad_input() -> None:
         ({"n_chains": 1}, "n_chains must be 2 or more"),
         ({"n_samples": 5}, "n_samples must be 20 or more, got 5"),
         ({"n_warmup": 0}, "n_warmup must be 20 or more"),
+        ({"acceptance": 1.0}, "acceptance must be at least 0.5 and below 1"),
         ({"poi": "kappa"}, "'kappa', is fixed"),
         ({"poi": "nu"}, "unknown parameter 'nu'"),
         ({"priors": {"alpha": FlatPrior(0.0, 1.0)}}, "count twice"),
@@ -282,7 +284,9 @@ def test_missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_length_of_chains() -> None:
-    """What is kept is what was asked for, after the warm-up."""
-    drawn = chains(prepared(), KEY, Length(40, 40), 2)
+    """What is kept is what was asked for, after the warm-up; a higher acceptance takes shorter steps."""
+    drawn = chains(prepared(), KEY, Plan(40, 40, 0.9), 2)
+    careful = chains(prepared(), KEY, Plan(40, 40, 0.99), 2)
+    assert np.all(careful.step_size < drawn.step_size)
     assert drawn.values.shape == (2, 40, 3)
     assert drawn.diverged.shape == drawn.accept.shape == drawn.steps.shape == (2, 40)

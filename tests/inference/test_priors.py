@@ -27,26 +27,34 @@ KINDS = Space.of(
         "low": Declared(2.0, np.inf, 1.0),
         "high": Declared(-np.inf, 5.0),
         "none": Declared(-np.inf, np.inf, 0.0, 1.0, 2.0),
-    }
+    },
+    np.asarray([100.0, 0.5, 0.25, 1.0]),
 )
 
 
 def test_the_space_is_a_bijection() -> None:
     """There and back; the Jacobian is that of automatic differentiation; nothing leaves its range."""
-    u = jnp.asarray([0.7, -1.2, 0.4, -3.0])
+    u = jnp.asarray([2.7, 1.2, -1.4, -3.0])
     x = KINDS.values(u)
-    np.testing.assert_allclose(KINDS.inverse(np.asarray(x), np.zeros(4)), u, rtol=1e-12)
+    np.testing.assert_allclose(KINDS.inverse(np.asarray(x)), u, rtol=1e-12)
     jacobian = jax.jacobian(KINDS.values)(u)
     np.testing.assert_allclose(KINDS.log_jacobian(u), np.linalg.slogdet(np.asarray(jacobian))[1], rtol=1e-12)
-    far = np.asarray(KINDS.values(jnp.full(4, -30.0)))
-    np.testing.assert_allclose(far, [-1.0, 2.0, 5.0, -30.0], atol=1e-12)
-    assert np.all(far >= [-1.0, 2.0, -np.inf, -np.inf])
+    down, up = (np.asarray(KINDS.values(jnp.full(4, end))) for end in (-800.0, 800.0))
+    np.testing.assert_array_equal(down[[0, 1, 3]], [-1.0, 2.0, -800.0])
+    np.testing.assert_array_equal(up[[0, 2, 3]], [3.0, 5.0, 800.0])
+
+
+def test_the_space_is_straight_away_from_bounds() -> None:
+    """Twenty scales from its ends x moves by a scale when u moves by one."""
+    space = Space.of({"norm": Declared(0.0, 10.0)}, np.asarray([0.1]))
+    x = [float(space.values(jnp.asarray([u]))[0]) for u in (49.0, 50.0, 51.0)]
+    np.testing.assert_allclose(x, [4.9, 5.0, 5.1], rtol=1e-8)
 
 
 def test_a_point_on_a_bound_moves_inside() -> None:
     """The inverse keeps a distance from bounds, at most a quarter of the range."""
-    edge = KINDS.inverse(np.asarray([-1.0, 2.0, 5.0, 0.0]), np.asarray([100.0, 0.5, 0.25, 1.0]))
-    np.testing.assert_allclose(KINDS.values(jnp.asarray(edge)), [0.0, 2.5, 4.75, 0.0])
+    edge = KINDS.inverse(np.asarray([-1.0, 2.0, 5.0, 0.0]))
+    np.testing.assert_allclose(KINDS.values(jnp.asarray(edge)), [0.0, 2.5, 4.75, 0.0], atol=1e-12)
 
 
 def test_densities_of_priors() -> None:
