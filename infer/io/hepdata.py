@@ -147,7 +147,7 @@ class Resource:
     kind: str = ""
 
 
-def plain(values: Iterable[str | float]) -> list[Document]:
+def plain(values: Iterable[str | float | int]) -> list[Document]:
     """Entries without uncertainties; what is not finite becomes ``-``, HEPData's word for a missing value."""
     return [{"value": v if isinstance(v, str) or math.isfinite(v) else "-"} for v in values]
 
@@ -170,7 +170,7 @@ def _side(size: float | None) -> float | str:
 
 
 def _negative(size: float | str) -> float | str:
-    return size if isinstance(size, str) else -size
+    return size if isinstance(size, str) else -size or 0.0  # not -0.0
 
 
 def tables_of(
@@ -297,7 +297,7 @@ def _yields(before: ChannelYields, after: ChannelYields) -> Table:
         columns.append(Column(f"Expected, {stage}", _uncertain(c.total, c.total_uncertainty)))
     for sample, rate in after.samples.items():
         columns.append(Column(f"{sample}, post-fit", _uncertain(rate, after.sample_uncertainties[sample])))
-    bins = Column("Bin", plain(float(i) for i in range(after.counts.size)))
+    bins = Column("Bin", plain(range(after.counts.size)))
     text = f"Events in channel {title}, by bin: observed, expected before and after the fit, and by sample after it."
     return Table(_shortened(f"Yields {title}"), text, [bins], columns)
 
