@@ -24,6 +24,7 @@ from infer.inference.pulls import pulls
 from infer.io import combination
 from infer.io.conversion import is_foreign, read_model
 from infer.io.datacards import is_datacard, read_datacard
+from infer.io.hs3 import is_hs3, read_hs3
 from infer.io.measurements import parse_measurements
 from infer.io.parametric import parse_parametric
 from infer.io.pyhf_json import read_document
@@ -47,11 +48,11 @@ def read_workspace(
     """Read a likelihood and its data from a file.
 
     Args:
-        path: A pyhf workspace, a datacard of CMS Combine (``.txt``), HistFactory XML (its top-level file), or a
-            document of one of infer's own formats (published measurements, parametric densities, combinations),
-            which its key ``format`` names.
-        measurement: Name of a measurement of a pyhf workspace, None takes the first; or of a partial
-            combination of published measurements, None takes all of them.
+        path: A pyhf workspace, a datacard of CMS Combine (``.txt``), HistFactory XML (its top-level file), a document
+            of HS3, or one of infer's own formats (published measurements, parametric densities, combinations), which
+            its key ``format`` names.
+        measurement: Name of a measurement of a pyhf workspace, None takes the first; of an analysis of HS3; or of a
+            partial combination of published measurements, None takes all of them.
         patch: ``patchset.json:name``, or the path of a JSON patch; for pyhf workspaces.
         interpolation: Interpolation codes of a pyhf workspace or datacard; None takes the defaults of pyhf or Combine.
 
@@ -127,6 +128,8 @@ def _read(
     if is_foreign(path):
         return _foreign(path, measurement, patch, interpolation)
     document, source = read_document(path, patch), str(path)
+    if is_hs3(document):
+        return read_hs3(document, analysis=measurement, source=source).likelihood(interpolation=interpolation)
     kind = document.get("format")
     if kind == combination.FORMAT:
         if measurement is not None:

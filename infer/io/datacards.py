@@ -40,6 +40,7 @@ from infer.io.datacard_records import Card, Nuisance, RateParam
 from infer.io.datacard_shapes import Shapes, opened_shapes
 from infer.io.datacard_statistics import Statistics, bin_parameters
 from infer.io.datacard_text import parse_card
+from infer.io.plain import plain_workspace
 from infer.likelihoods.histfactory.declared import with_declared
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation
 from infer.likelihoods.histfactory.records import Notice
@@ -79,6 +80,15 @@ class DatacardWorkspace:
         notices = (*workspace.notices, *(Notice("datacard", f"{self.source}: {text}") for text in self.remarks))
         made = HistFactory.of(replace(workspace, notices=notices), interpolation=interpolation or CODES)
         return with_declared(*made, self.declared)
+
+    def pyhf(self) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """A pyhf workspace that needs nothing beside it, and what it leaves out.
+
+        Raises:
+            WorkspaceError: A constraint has no place in a workspace.
+        """
+        made, remarks = plain_workspace(self.document, *self.likelihood(), source=self.source)
+        return made, (*(f"{self.source}: {text}" for text in self.remarks), *remarks)
 
 
 @dataclass

@@ -459,7 +459,7 @@ def test_commands_read_datacards(tmp_path: Path, run: Run) -> None:
     assert record["twice_nll"] == pytest.approx(infer.fit(likelihood, data).twice_nll, abs=1e-8)
     with pytest.raises(WorkspaceError, match="neither measurements nor patches"):
         infer.read_workspace(path, measurement="m")
-    assert any("in units of the 4 events" in notice for notice in infer.fit(likelihood, data).certificate.notices)
+    assert any("in units of the 4 events" in remark for remark in likelihood.remarks)
 
 
 def replaced(old: str, new: str) -> str:
