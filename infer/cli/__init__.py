@@ -31,6 +31,7 @@ from infer.cli import (
     sampling,
     simplifying,
     testing,
+    tidying,
     yielding,
 )
 from infer.errors import InferError, InputError
@@ -68,6 +69,7 @@ for command in (
     converting.download,
     documents.workspace,
     documents.patchset,
+    tidying.hygiene,
 ):
     app.add_command(command)
 

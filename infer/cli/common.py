@@ -52,6 +52,7 @@ class Input:
     settings: infer.Settings
     path: Path | None = None
     patch: str | None = None
+    measurement: str | None = None
 
 
 def takes_likelihood(command: Command) -> Command:
@@ -75,7 +76,7 @@ def takes_likelihood(command: Command) -> Command:
             likelihood, data = infer.read_workspace(
                 workspace, measurement=measurement, patch=patch, interpolation=codes
             )
-        command(Input(likelihood, data, settings, workspace, patch), **rest)
+        command(Input(likelihood, data, settings, workspace, patch, measurement), **rest)
 
     for decorate in reversed((WORKSPACE, *READING, *FITTING)):
         wrapped = decorate(wrapped)

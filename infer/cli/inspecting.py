@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
+import numpy as np
 
 from infer.cli.common import JSON, OUT, Input, print_result, takes_likelihood, working, write
 from infer.inspection import inspect_likelihood
@@ -42,4 +44,8 @@ def templates_of(given: Input) -> Workspace | None:
     if path is None or path.suffix not in _DOCUMENTS or not isinstance(given.likelihood, HistFactory):
         return None
     document = read_document(path, given.patch)
-    return None if "format" in document else parse_workspace(document, source=path.name)
+    if "format" in document:
+        return None
+    workspace, main = parse_workspace(document, source=path.name), np.asarray(given.data.main)
+    seen = {c.name: main[c.first : c.first + c.n_bins] for c in given.likelihood.channels}
+    return replace(workspace, observations=seen)  # those that are fitted: the file's may be hidden
