@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,22 +73,31 @@ def report(
         title=title,
         provenance=_provenance(reports, click.get_current_context()),
     )
-    with working("measuring, ranking and testing"):
-        made = reports.build_report(
-            given.likelihood,
-            given.data,
-            poi=poi,
-            definition=definition,
-            groups=named,
-            settings=given.settings,
-            verify=verify,
-            questions=asked,
-        )
-    with working("drawing"):
-        files = reports.save_report(out, made, formats=_FORMATS if figures else ())
+    build = functools.partial(
+        reports.build_report,
+        given.likelihood,
+        given.data,
+        poi=poi,
+        definition=definition,
+        groups=named,
+        settings=given.settings,
+        verify=verify,
+        questions=asked,
+    )
+    folder = reports.usable(out)
+    with working("measuring, ranking, testing and drawing"):
+        made, drawn = _drawn(reports, build, folder) if figures else (build(), [])
+        files = reports.save_report(folder, made, figures=drawn)
     record = made.to_json_dict() | {"files": [str(path.relative_to(out)) for path in files]}
     print_result(as_json, lambda: record, lambda: f"{made}\nPage: {files[0]}")
     leave(made.trustworthy)
+
+
+def _drawn(reports: Any, build: Callable[..., Any], folder: Path) -> tuple[Any, list[Path]]:
+    """The report and its figures, which another process draws meanwhile."""
+    with reports.Artist(folder / reports.FIGURES, _FORMATS) as artist:
+        made = build(ready=artist)
+    return made, artist.files
 
 
 def _coverage(reports: Any, file: Path, poi: str | None) -> Any:

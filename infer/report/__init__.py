@@ -12,9 +12,21 @@ light and dark, while the figures for papers come from `infer.plots`::
 
 from __future__ import annotations
 
-from infer.report.files import file_digests, read_coverage, save_report
+from infer.report.drawing import Artist
+from infer.report.files import FIGURES, file_digests, read_coverage, save_report, usable
 from infer.report.gather import Questions, build_report
 from infer.report.page import render
 from infer.report.record import Report
 
-__all__ = ["Questions", "Report", "build_report", "file_digests", "read_coverage", "render", "save_report"]
+__all__ = [
+    "FIGURES",
+    "Artist",
+    "Questions",
+    "Report",
+    "build_report",
+    "file_digests",
+    "read_coverage",
+    "render",
+    "save_report",
+    "usable",
+]

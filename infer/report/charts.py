@@ -25,6 +25,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _TOP = 9.5  # of the profile likelihood
 _LOG_FROM = 50.0  # ratio of the largest to the smallest rate from which the axis is logarithmic
+_FEW = 2  # bins of a narrow chart, at most
 _MOST_NAMES = 40  # bins with names, that are written below them
 
 
@@ -92,7 +93,7 @@ def stack_chart(stack: Stack, stage: str, rates: ChannelYields, colours: Mapping
         colours: Of the samples, in the order of stacking.
     """
     n = len(rates.total)
-    width = 66.0 + min(max(24.0 * n, 300.0), 900.0)
+    width = 66.0 + min(max(24.0 * n, 300.0 if n > _FEW else 150.0), 900.0)
     names = stack.bins if stack.bins is not None and n <= _MOST_NAMES else None
     below = 26.0 if names is None else 16.0 + 5.6 * max(min(len(name), 28) for name in names)
     main_top, main_end, ratio_top, ratio_end = 12.0, 212.0, 224.0, 292.0
@@ -125,10 +126,7 @@ def _height(stack: Stack, bottom: float, top: float) -> Scale:
 
 def _layers(rates: ChannelYields, colours: Mapping[str, str], across: Scale, up: Scale) -> list[str]:
     parts, below = [], np.zeros(len(rates.total))
-    for name, colour in colours.items():
-        rate = rates.samples.get(name)
-        if rate is None or not np.any(rate != 0.0):
-            continue
+    for name, colour, rate in _stacked(rates, colours):
         above = below + rate
         for at in np.flatnonzero(rate > 0.0):
             left, top = across(at + 0.5), up(float(above[at]))
@@ -137,6 +135,20 @@ def _layers(rates: ChannelYields, colours: Mapping[str, str], across: Scale, up:
             parts.append(svg.rect(left, top, across(at + 1.5) - left + 0.2, size, "layer", fill=colour, title=title))
         below = above
     return parts
+
+
+def _stacked(rates: ChannelYields, colours: Mapping[str, str]) -> list[tuple[str, str, FloatArray]]:
+    """Name, colour and rates of every layer from below; the samples that share a colour are one."""
+    layers: dict[str, tuple[list[str], FloatArray]] = {}
+    for name, colour in colours.items():
+        rate = rates.samples.get(name)
+        if rate is not None and np.any(rate != 0.0):
+            names, sum_ = layers.get(colour, ([], np.zeros(len(rate))))
+            layers[colour] = ([*names, name], sum_ + rate)
+    return [
+        (names[0] if len(names) == 1 else f"{len(names)} smaller samples", colour, rate)
+        for colour, (names, rate) in layers.items()
+    ]
 
 
 def _steps(across: Scale, up: Scale, y: FloatArray) -> str:

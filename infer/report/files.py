@@ -13,21 +13,28 @@ from infer.documents import described, fail, mapping, number, sequence, text
 from infer.errors import InputError
 from infer.io.strict_json import load_document
 from infer.measurement import CoveragePoint, CoverageRecord
-from infer.plots import save_impact_figures, save_measurement_figures
 from infer.plots.style import FORMATS
+from infer.report.drawing import draw, parts_of
 from infer.report.page import render
 from infer.report.record import Report
 
-PAGE = "index.html"
+PAGE, FIGURES = "index.html", "figures"
 
 
-def save_report(directory: str | Path, report: Report, *, formats: Sequence[str] = FORMATS) -> list[Path]:
+def save_report(
+    directory: str | Path,
+    report: Report,
+    *,
+    formats: Sequence[str] = FORMATS,
+    figures: Sequence[Path] | None = None,
+) -> list[Path]:
     """Store the page, the records as ``result.json``, and the figures in a folder of their own.
 
     Args:
         directory: Where to; made if it is not there.
         report: What is stored.
         formats: Of the figures, file formats that matplotlib knows by suffix; none for no figures.
+        figures: Those that an `Artist` has drawn already, instead of drawing them.
 
     Returns:
         The files, the page first.
@@ -35,18 +42,35 @@ def save_report(directory: str | Path, report: Report, *, formats: Sequence[str]
     Raises:
         InputError: The folder cannot be written.
     """
-    folder = Path(directory)
+    folder = usable(directory)
     record = json.dumps(report.to_json_dict(), allow_nan=False, ensure_ascii=False, indent=2)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        figures = _figures(folder / "figures", report, formats) if formats else []
+        if figures is None:
+            parts = parts_of(report) if formats else []
+            figures = [path for part in parts for path in draw(folder / FIGURES, part, formats)]
         _replace(folder / "result.json", record + "\n")
         _replace(folder / PAGE, render(report))
     except OSError as problem:
-        raise InputError(
-            f"{folder}: cannot write there ({problem.strerror}); give a folder you may write to."
-        ) from None
+        raise _unwritable(folder, problem) from None
     return [folder / PAGE, folder / "result.json", *figures]
+
+
+def usable(directory: str | Path) -> Path:
+    """A folder that is there, made if need be.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    folder = Path(directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise _unwritable(folder, problem) from None
+    return folder
+
+
+def _unwritable(folder: Path, problem: OSError) -> InputError:
+    return InputError(f"{folder}: cannot write there ({problem.strerror}); give a folder you may write to.")
 
 
 def _replace(path: Path, content: str) -> None:
@@ -54,26 +78,6 @@ def _replace(path: Path, content: str) -> None:
     partial = path.with_name(f".{path.name}.part")
     partial.write_text(content, encoding="utf-8")
     partial.replace(path)
-
-
-def _figures(folder: Path, report: Report, formats: Sequence[str]) -> list[Path]:
-    """Figures for papers; none of a fit that is not to be trusted."""
-    if not report.measurement.certificate.trustworthy:
-        return []
-    written = save_measurement_figures(
-        folder,
-        measurement=report.measurement,
-        scan=report.scan,
-        intervals=report.intervals,
-        yields=report.yields,
-        measured=report.measured,
-        combinations=report.combinations,
-        spectra=report.spectra,
-        formats=formats,
-    )
-    if report.impacts is not None:
-        written += save_impact_figures(folder, report.impacts, formats=formats)
-    return written
 
 
 def file_digests(*paths: Path) -> dict[str, str]:

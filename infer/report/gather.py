@@ -6,7 +6,7 @@ import datetime
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -69,6 +69,7 @@ def build_report(
     settings: Settings | None = None,
     verify: bool = False,
     questions: Questions | None = None,
+    ready: Callable[..., None] | None = None,
 ) -> Report:
     """Measure, and ask everything that belongs into a report; what does not apply is left out with a reason.
 
@@ -81,6 +82,7 @@ def build_report(
         settings: Start values, bounds, fixed parameters and solver.
         verify: Repeat the fit with MIGRAD and compare.
         questions: What else is wanted; None for nothing.
+        ready: Called with fields of the report, by name, as soon as they are known: those that an `Artist` draws.
 
     Raises:
         ParameterError: A name, the definition or a level is unknown or impossible.
@@ -94,7 +96,7 @@ def build_report(
         likelihood, data, poi=poi, definition=definition, groups=groups, settings=settings, verify=verify
     )
     best = fit(likelihood, data, poi=measured.poi, settings=settings)
-    fields = _Gathering(likelihood, data, settings, measured, best).fields(asked)
+    fields = _Gathering(likelihood, data, settings, measured, best, ready or _nobody).fields(asked)
     coverage = asked.coverage or ((measured.coverage,) if measured.coverage else ())
     left_out = fields.pop("left_out")
     if not coverage:
@@ -127,6 +129,7 @@ class _Gathering:
     settings: Settings
     measured: Measurement
     best: FitResult
+    ready: Callable[..., None]
 
     def fields(self, asked: Questions) -> dict[str, Any]:
         """Fields of the `Report`, and the sections that are left out."""
@@ -137,9 +140,15 @@ class _Gathering:
         if not self.measured.certificate.trustworthy:
             untrusted = ("budget", "profile", "impacts", "correlations", "goodness")
             return found | {"left_out": left_out | dict.fromkeys(untrusted, _UNTRUSTED) | _unasked(asked, failed=True)}
-        found |= self._profile() | self._ranking(left_out) | self._tested(left_out) | self._inputs()
+        inputs = self._inputs()
+        self.ready(measurement=self.measured, measured=inputs["measured"], combinations=inputs["combinations"])
+        self.ready(yields=found["yields"], spectra=inputs["spectra"])
+        profile = self._profile()
+        self.ready(**profile)
+        ranking = self._ranking(left_out)
+        self.ready(**ranking)
         left_out.update(_unasked(asked, failed=False))
-        return found | self._hypotheses(asked)
+        return found | inputs | profile | ranking | self._tested(left_out) | self._hypotheses(asked)
 
     def _profile(self) -> dict[str, Any]:
         poi, best, settings = self.measured.poi, self.best, self.settings
@@ -205,6 +214,10 @@ class _Gathering:
         if asked.significance:
             found["significance"] = significance(self.likelihood, self.data, poi=poi, settings=settings)
         return found
+
+
+def _nobody(**part: Any) -> None:
+    """Nobody waits for the fields."""
 
 
 def _unasked(asked: Questions, *, failed: bool) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -124,6 +125,8 @@ def _channels(report: Report, *, fitted: bool) -> dict[str, Any] | None:
     if report.yields is None:
         return None
     record, smooth = report.yields, {spectrum.name for spectrum in report.spectra}
+    if not fitted:
+        record = replace(record, postfit=record.prefit)  # what is not shown must not decide what is
     colours, found = sample_colours(record), []
     for stack in stacks_of(record):
         if stack.prefit.name in smooth:

@@ -18,10 +18,10 @@ from infer.measurement import Measurement
 from infer.numerics.rounding import MINUS, Layout
 from infer.plots.budget import BudgetRow, budget_rows
 from infer.plots.impacts import correlated_parameters
-from infer.plots.style import with_error
+from infer.plots.style import two_digits, with_error
 from infer.report import svg
 from infer.report.svg import Scale
-from infer.statement import result_layout, sides_text
+from infer.statement import Uncertainty, result_layout, sides_text
 
 BAR, PULL, ROW = 190.0, 140.0, 20.0
 """Widths of the bars of a row, and its height, in pixels."""
@@ -29,7 +29,8 @@ BAR, PULL, ROW = 190.0, 140.0, 20.0
 _PULL_REACH, _MOST_PULL = 1.8, 5.0
 _LONG = 34  # characters of a name that may be broken into lines
 _PAIRS, _WEAK = 300, 0.1  # most pairs of correlated parameters, and the weakest that count
-_CELL, _WRITTEN = 15.0, 16  # of the correlation matrix: pixels, and most parameters whose numbers are written
+_WRITTEN = 20  # most parameters whose correlations are written into the matrix
+_MATRIX, _CELLS = 560.0, (16.0, 32.0)  # size of the matrix, and of its cells at least and at most, in pixels
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def budget(measurement: Measurement) -> tuple[list[Row], list[Row]]:
     """Sources by falling size, and the sums: name, bar, down, up, share of the variance."""
     every = budget_rows(measurement, top=len(measurement.groups) + 1)
     layout = result_layout(measurement.value, measurement.total)
-    finer = replace(layout, decimals=layout.decimals + 1)
+    finer = replace(layout, decimals=layout.decimals + 2)
     reach = max((s for row in every for s in (row.uncertainty.down, row.uncertainty.up) if s is not None), default=0.0)
     rows = [(row.kind == "sum", _budget_row(row, finer, reach or 1.0)) for row in every]
     return [cells for is_sum, cells in rows if not is_sum], [cells for is_sum, cells in rows if is_sum]
@@ -248,7 +249,8 @@ def matrix_chart(fit: FitResult, poi: str) -> Markup | None:
     names = names if poi in names else [poi, *names]
     at = fit.parameters.positions(names)
     matrix = fit.correlation[np.ix_(at, at)]
-    n, cell = len(names), _CELL if len(names) > _WRITTEN else 2.2 * _CELL
+    n = len(names)
+    cell = min(max(_MATRIX / n, _CELLS[0]), _CELLS[1])
     short = [svg.elided(name, 30) for name in names]
     left = 14.0 + 6.0 * max(map(len, short))
     top, parts = left, list[str]()
@@ -256,7 +258,7 @@ def matrix_chart(fit: FitResult, poi: str) -> Markup | None:
         parts += _matrix_cell(float(matrix[i, j]), left + j * cell, top + i * cell, cell, f"{names[i]}, {names[j]}", n)
     for i, name in enumerate(short):
         middle = (i + 0.5) * cell
-        parts.append(svg.words(left - 6.0, top + middle + 3.5, name, anchor="end"))
+        parts.append(svg.words(left - 6.0, top + middle + 4.0, name, anchor="end"))
         parts.append(svg.words(left + middle + 3.5, top - 6.0, name, anchor="start", turn=-90.0))
     parts.append(svg.rect(left, top, n * cell, n * cell, "frame"))
     alt = f"Matrix of the correlations of {n} parameters; the table beside it has the largest as numbers."
@@ -271,9 +273,9 @@ def _matrix_cell(rho: float, x: float, y: float, cell: float, names: str, n: int
     shape = svg.rect(x, y, cell - 0.5, cell - 0.5, css, title=f"{names}: {text}")
     parts = [shape.replace("<rect", f'<rect fill-opacity="{abs(rho):.2f}"', 1)]
     if n <= _WRITTEN and abs(rho) < 0.995:
-        strong = "strong" if abs(rho) > 0.6 else "weak"
+        strong = " strong" if abs(rho) > 0.6 else ""
         percent = str(round(100 * rho)).replace("-", MINUS)
-        parts.append(svg.words(x + cell / 2.0, y + cell / 2.0 + 4.0, percent, f"inside {strong}"))
+        parts.append(svg.words(x + cell / 2.0, y + cell / 2.0 + 4.0, percent, f"inside{strong}"))
     return parts
 
 
@@ -321,16 +323,29 @@ def parameters(measurement: Measurement, inspection: Inspection) -> list[Row]:
         rows.append(
             (
                 named(name),
-                Cell(_role(name, measurement.poi, inspection)),
+                Cell(_role(name, measurement.poi, inspection), None, "role"),
                 number(p.init, 5),
                 Cell(f"{low or f'{MINUS}∞'} … {high or '∞'}", None, "number"),
-                number(None if result is None else result.value, 5),
-                number(None if result is None else result.uncertainty),
+                *_estimate(None if result is None else result.value, None if result is None else result.uncertainty),
                 fixed(None if result is None else result.pull, signed=True),
                 fixed(None if result is None else result.constraint),
             )
         )
     return rows
+
+
+def _estimate(value: float | None, sigma: float | None) -> tuple[Cell, Cell]:
+    """A value and its uncertainty, both rounded by the uncertainty where they are of ordinary size."""
+    if value is None or not sigma or not math.isfinite(sigma):
+        return number(value, 5), number(sigma)
+    u = Uncertainty(sigma, sigma)
+    layout = two_digits(result_layout(value, u), u)
+    if layout.exponent:
+        return number(value, 5), number(sigma)
+    return (
+        Cell(layout.text(value).replace("-", MINUS), value, "number"),
+        Cell(layout.text(sigma), sigma, "number"),
+    )
 
 
 def _role(name: str, poi: str, inspection: Inspection) -> str:
@@ -339,7 +354,7 @@ def _role(name: str, poi: str, inspection: Inspection) -> str:
         return "of interest"
     if p.fixed:
         return "fixed"
-    return "free" if p.constraint is None else f"constrained ({type(p.constraint).__name__})"
+    return "free" if p.constraint is None else f"{type(p.constraint).__name__} constraint"
 
 
 def legend(colours: dict[str, str], shared: str) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ HEADINGS = {
     "coverage": "Coverage",
     "hypotheses": "Limit and significance",
     "model": "Model and parameters",
-    "findings": "Second looks",
+    "findings": "Worth a second look",
     "provenance": "Provenance",
     "left-out": "Left out",
 }
@@ -227,7 +227,7 @@ def goodness_verdict(goodness: Goodness) -> str:
     if p is None:
         return ""
     if p >= 0.05:
-        return "Nothing speaks against the model."
+        return "No objection to the model."
     return "Such data are rare under the model." if p >= 0.003 else "The model does not describe the data."
 
 
