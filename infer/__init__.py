@@ -13,6 +13,8 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 from infer.api import measure, read_combination, read_workspace  # noqa: E402  # after float64 is on
+from infer.blinding import Blinded, blind, blind_data  # noqa: E402
+from infer.certificate import Blinding  # noqa: E402
 from infer.combination import Scheme, combine  # noqa: E402
 from infer.comparison import Comparison, compare  # noqa: E402
 from infer.data import Data  # noqa: E402
@@ -51,6 +53,8 @@ from infer.parameters import Parameter, Parameters  # noqa: E402
 
 __all__ = [
     "Asymptotic",
+    "Blinded",
+    "Blinding",
     "CLsScan",
     "Comparison",
     "Contour",
@@ -99,6 +103,8 @@ __all__ = [
     "UpperLimit",
     "WorkspaceError",
     "Yields",
+    "blind",
+    "blind_data",
     "cls",
     "combine",
     "compare",

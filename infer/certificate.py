@@ -11,6 +11,7 @@ engine, if one was asked, found a deeper minimum.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -19,6 +20,53 @@ VERIFY_TOLERANCE = 0.01
 """How much deeper, in twice the negative log-likelihood, a second engine may get before the fit is disbelieved.
 
 A depth of 0.01 is a shift of a tenth of a standard deviation: sqrt(0.01) = 0.1."""
+
+
+@dataclass(frozen=True)
+class Blinding:
+    """What is hidden from whoever looks at a result.
+
+    Attributes:
+        how: ``"offset"``: parameters are shifted by secret offsets; ``"asimov"``: the data are expected ones.
+        parameters: Names with the largest offset of each, or with the values at which the data are expected.
+        phrase: The first eight hexadecimal digits of a digest of the phrase that the offsets are made from, by which
+            two results with the same offset know each other; empty for ``"asimov"``.
+    """
+
+    how: str
+    parameters: tuple[tuple[str, float], ...]
+    phrase: str = ""
+
+    @property
+    def secret(self) -> bool:
+        """Whether parameters have secret offsets."""
+        return self.how == "offset"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return tuple(name for name, _ in self.parameters)
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """The record as a JSON object."""
+        if self.secret:
+            return {"how": self.how, "widths": dict(self.parameters), "phrase": self.phrase}
+        return {"how": self.how, "values": dict(self.parameters)}
+
+    @classmethod
+    def from_json_dict(cls, document: Mapping[str, Any]) -> Blinding:
+        """The record from its JSON object."""
+        numbers = document["widths" if document["how"] == "offset" else "values"]
+        parameters = tuple((name, float(x)) for name, x in numbers.items())
+        return cls(document["how"], parameters, document["phrase"] if document["how"] == "offset" else "")
+
+    def __str__(self) -> str:
+        """What is hidden, in half a sentence."""
+        if self.secret:
+            each = ", ".join(f"{name} is shifted by a secret offset of at most {w:g}" for name, w in self.parameters)
+            return f"blinded: {each} (phrase {self.phrase})"
+        where = ", ".join(f"{name} = {value:g}" for name, value in self.parameters) or "the start values"
+        return f"blinded: not the observed data, but those expected at {where}"
 
 
 @dataclass(frozen=True)
@@ -40,6 +88,7 @@ class Certificate:
         verify_difference: Twice the negative log-likelihood of this fit minus that of the second engine; positive
             means that the second engine got deeper. None when there was no second engine.
         notices: Remarks that do not cost the fit its certificate but that a reader should see, each one sentence.
+        blinded: What is hidden from the reader; None where nothing is.
     """
 
     converged: bool
@@ -53,6 +102,7 @@ class Certificate:
     verified_by: str | None = None
     verify_difference: float | None = None
     notices: tuple[str, ...] = ()
+    blinded: Blinding | None = None
 
     @property
     def trustworthy(self) -> bool:
@@ -69,6 +119,11 @@ class Certificate:
         )
         return tuple(objection for fails, objection in checks if fails)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What must stand on every figure: the objections, and what is hidden."""
+        return self.objections if self.blinded is None else (*self.objections, str(self.blinded))
+
     def to_json_dict(self) -> dict[str, Any]:
         """The record as a JSON object; numbers that are not finite become null."""
         return {
@@ -82,6 +137,7 @@ class Certificate:
             "verified_by": self.verified_by,
             "verify_difference": self.verify_difference,
             "notices": list(self.notices),
+            **({} if self.blinded is None else {"blinded": self.blinded.to_json_dict()}),
         }
 
     @property

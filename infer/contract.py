@@ -33,6 +33,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from infer.certificate import Blinding
 from infer.constraints import ConstraintTerms, Curvature
 from infer.data import Cells, Counts, Data, check_aux, check_aux_shape, check_leaves
 from infer.errors import ParameterError
@@ -84,6 +85,11 @@ class Likelihood(eqx.Module):
     def counts(self, theta: Vector, main: MainData) -> tuple[Counts, ...]:  # noqa: ARG002  # for others to use
         """Observed events beside what each sample expects, by channel; empty where nothing is counted."""
         return ()
+
+    @property
+    def blinding(self) -> Blinding | None:
+        """What is hidden from whoever looks at results, None where nothing is; see `infer.blinding`."""
+        return None
 
     @property
     def remarks(self) -> tuple[str, ...]:

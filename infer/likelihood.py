@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from infer.certificate import Blinding
 from infer.constraints import ConstraintTerms, Curvature, GammaVariance, MultivariateNormal, Normal
 from infer.contract import Likelihood, check_data, constraint_terms
 from infer.data import Cells, Counts, Data, check_aux_shape
@@ -29,6 +30,7 @@ __all__ = [
     "Product",
     "Redeclared",
     "Renamed",
+    "View",
     "check_data",
     "components_of",
     "constraint_terms",
@@ -39,7 +41,7 @@ _DIRECT = (Normal, MultivariateNormal, GammaVariance)  # their auxiliary datum i
 
 def components_of(likelihood: Likelihood) -> tuple[str, ...]:
     """Names of the parts of a combination, wrapped or not; empty for any other likelihood."""
-    while isinstance(likelihood, _View):
+    while isinstance(likelihood, View):
         likelihood = likelihood.inner
     return tuple(likelihood.components) if isinstance(likelihood, Product) else ()
 
@@ -71,6 +73,11 @@ class Product(Likelihood):
             name: jnp.asarray(self.parameters.positions(c.parameters.names), dtype=int)
             for name, c in components.items()
         }
+
+    @property
+    def blinding(self) -> Blinding | None:
+        """That of the first component that has one."""
+        return next((c.blinding for c in self.components.values() if c.blinding is not None), None)
 
     def log_main(self, theta: Vector, main: MainData) -> Scalar:
         """Sum over components."""
@@ -166,7 +173,7 @@ class Product(Likelihood):
         return Data(main, jnp.asarray(ordered, dtype=float))
 
 
-class _View(Likelihood):
+class View(Likelihood):
     """A likelihood seen through a gather of parameters: inner theta = theta[positions]."""
 
     parameters: Parameters = eqx.field(static=True)
@@ -174,22 +181,31 @@ class _View(Likelihood):
     inner: Likelihood
     positions: Index
 
+    @property
+    def blinding(self) -> Blinding | None:
+        """As the wrapped likelihood."""
+        return self.inner.blinding
+
+    def inside(self, theta: Vector) -> Vector:
+        """Parameters of the wrapped likelihood."""
+        return theta[self.positions]
+
     def log_main(self, theta: Vector, main: MainData) -> Scalar:
         """As the wrapped likelihood."""
-        return self.inner.log_main(theta[self.positions], main)
+        return self.inner.log_main(self.inside(theta), main)
 
     def expected_main(self, theta: Vector) -> MainData:
         """As the wrapped likelihood."""
-        return self.inner.expected_main(theta[self.positions])
+        return self.inner.expected_main(self.inside(theta))
 
     def sample_main(self, theta: Vector, key: Key) -> MainData:
         """As the wrapped likelihood."""
-        return self.inner.sample_main(theta[self.positions], key)
+        return self.inner.sample_main(self.inside(theta), key)
 
     def curvature_main(self, theta: Vector, main: MainData) -> Curvature:
         """The wrapped likelihood's closed form, added up where parameters are tied."""
         at, size = self.positions, theta.shape[0]
-        part = self.inner.curvature_main(theta[at], main)
+        part = self.inner.curvature_main(self.inside(theta), main)
         return Curvature(
             part.value,
             jnp.zeros(size).at[at].add(part.gradient),
@@ -202,11 +218,11 @@ class _View(Likelihood):
 
     def cells(self, theta: Vector, main: MainData) -> dict[str, Cells]:
         """As the wrapped likelihood."""
-        return self.inner.cells(theta[self.positions], main)
+        return self.inner.cells(self.inside(theta), main)
 
     def counts(self, theta: Vector, main: MainData) -> tuple[Counts, ...]:
         """As the wrapped likelihood."""
-        return self.inner.counts(theta[self.positions], main)
+        return self.inner.counts(self.inside(theta), main)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -215,7 +231,7 @@ class _View(Likelihood):
 
     def remarks_at(self, theta: Vector, main: MainData) -> tuple[str, ...]:
         """As the wrapped likelihood."""
-        return self.inner.remarks_at(theta[self.positions], main)
+        return self.inner.remarks_at(self.inside(theta), main)
 
     def check_main(self, main: MainData) -> None:
         """As the wrapped likelihood."""
@@ -228,7 +244,7 @@ class _View(Likelihood):
         self.positions = jnp.asarray(positions, dtype=int)
 
 
-class Renamed(_View):
+class Renamed(View):
     """The same likelihood with other parameter names, e.g. to share or unshare them in a `Product`.
 
     Raises:
@@ -245,7 +261,7 @@ class Renamed(_View):
         return data
 
 
-class Fixed(_View):
+class Fixed(View):
     """The same likelihood with some parameters held at given values in every fit.
 
     Raises:
@@ -263,7 +279,7 @@ class Fixed(_View):
         return data
 
 
-class Redeclared(_View):
+class Redeclared(View):
     """The same likelihood with other declarations of some parameters: constraint, start value, bounds, group.
 
     A parameter keeps its auxiliary datum, so that a constraint can only be replaced by one of which the datum
@@ -295,7 +311,7 @@ class Redeclared(_View):
         return data
 
 
-class Correlated(_View):
+class Correlated(View):
     """The same likelihood with parameters correlated that it declares as independent.
 
     ``rho = 1`` makes the named parameters one, under the first name.  With ``|rho| < 1`` each stays,

@@ -42,7 +42,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from infer.certificate import Certificate
+from infer.certificate import Blinding, Certificate
 from infer.errors import InputError, WorkspaceError
 from infer.numerics.rounding import MINUS, Layout, power_of_ten
 from infer.statement import (
@@ -190,12 +190,13 @@ class Measurement:
     def __str__(self) -> str:
         """The result as one line of text, with what a coverage test found."""
         line = text_line(self._said, name=self.poi, unit=self.unit)
-        return f"{line}{_coverage_phrase(self.coverage)}"
+        return f"{line}{_coverage_phrase(self.coverage)}{_blinding_phrase(self.certificate)}"
 
     def to_latex(self) -> str:
         """The result as LaTeX, with the content of the one line."""
         symbol = self.latex.strip("$ ") or latex_name(self.poi)
-        return latex_line(self._said, symbol=symbol, unit=self.unit)
+        line = latex_line(self._said, symbol=symbol, unit=self.unit)
+        return line if self.certificate.blinded is None else f"{line} (blinded)"
 
     def table(self) -> str:
         """The error budget as plain text: sources by size, the total, and what vouches for it."""
@@ -331,6 +332,11 @@ def _coverage_phrase(record: CoverageRecord | None) -> str:
     return f" [covered in {100 * point.coverage:.1f} % of {point.n} toys, {low:.1f} to {high:.1f} %]"
 
 
+def _blinding_phrase(c: Certificate) -> str:
+    """What the one line says of what is hidden."""
+    return "" if c.blinded is None else f" ({c.blinded})"
+
+
 def _coverage_line(point: CoveragePoint, record: CoverageRecord) -> str:
     """One tested point of the coverage, in words."""
     low, high = (100 * end for end in point.clopper_pearson)
@@ -366,12 +372,19 @@ def _encode(m: Measurement) -> dict[str, Any]:
             "poi": m.poi,
             "parameters": {name: _plain(vars(p)) for name, p in m.parameters.items()},
             "twice_nll": _plain(m.twice_nll),
-            "status": _plain(vars(m.certificate)),
+            "status": _status(m.certificate),
             "seconds": _plain(m.seconds),
         },
         "coverage": None if m.coverage is None else _plain(dataclasses.asdict(m.coverage)),
         "provenance": dict(m.provenance),
+        **({} if m.certificate.blinded is None else {"blinded": m.certificate.blinded.to_json_dict()}),
     }
+
+
+def _status(c: Certificate) -> dict[str, Any]:
+    """A certificate as a JSON object."""
+    fields = {name: _plain(x) for name, x in vars(c).items() if name != "blinded"}
+    return fields if c.blinded is None else {**fields, "blinded": c.blinded.to_json_dict()}
 
 
 def _plain(x: Any) -> Any:
@@ -426,7 +439,8 @@ def _decode_certificate(status: Mapping[str, Any]) -> Certificate:
     numbers = {name: _number(status[name]) for name in ("edm", "projected_gradient")}
     names = {name: tuple(status[name]) for name in ("at_bound", "notices")}
     maybe = {name: _optional(status[name]) for name in ("smallest_eigenvalue", "sandwich_ratio", "verify_difference")}
-    return Certificate(**{**status, **numbers, **maybe, **names})
+    hidden = Blinding.from_json_dict(status["blinded"]) if "blinded" in status else None
+    return Certificate(**{**status, **numbers, **maybe, **names, "blinded": hidden})
 
 
 def _decode_estimate(estimate: Mapping[str, Any]) -> ParameterEstimate:

@@ -15,7 +15,7 @@ import pytest
 LAYERS = (  # from bottom to top; a room may import from its own layer and from those below
     {"errors", "typing"},
     {"numerics", "documents", "expressions", "strict_yaml", "threads", "compute"},
-    {"certificate", "constraints", "parameters", "correlation", "data", "contract", "likelihood"},
+    {"certificate", "constraints", "parameters", "correlation", "data", "contract", "likelihood", "blinding"},
     {"likelihoods", "inference", "learn"},
     {"unfold", "analysis", "io", "hygiene", "inspection", "statement", "measurement", "combination", "simplified"},
     {"api", "comparison"},

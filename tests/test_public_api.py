@@ -16,6 +16,8 @@ import infer
 
 EXPECTED = [
     "Asymptotic",
+    "Blinded",
+    "Blinding",
     "CLsScan",
     "Comparison",
     "Contour",
@@ -64,6 +66,8 @@ EXPECTED = [
     "UpperLimit",
     "WorkspaceError",
     "Yields",
+    "blind",
+    "blind_data",
     "cls",
     "combine",
     "compare",
@@ -90,6 +94,7 @@ EXPECTED = [
 ]
 RECORDS = [
     "Asymptotic",
+    "Blinding",
     "CLsScan",
     "Comparison",
     "Contour",

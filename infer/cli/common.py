@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import infer
+from infer.cli.blinding import BLINDING, Blindfold, blinding
 from infer.data import Data
 from infer.errors import InputError, ParameterError
 from infer.numerics.interpolation import AdditiveCode, MultiplicativeCode
@@ -56,7 +57,7 @@ class Input:
 
 
 def takes_likelihood(command: Command) -> Command:
-    """Give a command the argument WORKSPACE with the options of reading and fitting it."""
+    """Give a command the argument WORKSPACE with the options of reading, fitting and blinding it."""
 
     @functools.wraps(command)
     def wrapped(
@@ -68,17 +69,23 @@ def takes_likelihood(command: Command) -> Command:
         start: Sequence[str],
         bounds: Sequence[str],
         fix: Sequence[str],
+        blind_offset: str | None,
+        blind_widths: Sequence[str],
+        blind_data: bool,
+        blind_values: Sequence[str],
         **rest: Any,
     ) -> None:
+        blindfold = Blindfold(blind_offset, blind_widths, blind_data, blind_values)
         settings = fit_settings(start, bounds, fix)
         codes = interpolation(normsys_code, histosys_code)
         with working(f"reading {workspace}"):
             likelihood, data = infer.read_workspace(
                 workspace, measurement=measurement, patch=patch, interpolation=codes
             )
+        likelihood, data = blindfold.put_on(likelihood, data, settings, rest.get("poi"))
         command(Input(likelihood, data, settings, workspace, patch, measurement), **rest)
 
-    for decorate in reversed((WORKSPACE, *READING, *FITTING)):
+    for decorate in reversed((WORKSPACE, *READING, *FITTING, *BLINDING)):
         wrapped = decorate(wrapped)
     return wrapped
 
@@ -150,11 +157,19 @@ def working(what: str) -> Iterator[None]:
 
 
 def print_result(as_json: bool, record: Callable[[], dict[str, Any]], text: Callable[[], str]) -> None:
-    """A result on standard output: one JSON object, or text."""
+    """A result on standard output: one JSON object, or text; either says what is hidden."""
     if as_json:
-        click.echo(json.dumps(record(), allow_nan=False, ensure_ascii=False))
-    else:
-        click.echo(text())
+        click.echo(json.dumps(marked(record()), allow_nan=False, ensure_ascii=False))
+        return
+    written, hidden = text(), blinding()
+    note = "" if hidden is None or str(hidden) in written else f"\nNote: {hidden}"
+    click.echo(f"{written}{note}")
+
+
+def marked(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with what is hidden from its reader, if anything is."""
+    hidden = blinding()
+    return record if hidden is None else {**record, "blinded": hidden.to_json_dict()}
 
 
 def write(out: Path | None, record: dict[str, Any]) -> None:
@@ -163,7 +178,7 @@ def write(out: Path | None, record: dict[str, Any]) -> None:
         return
     try:
         out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(record, allow_nan=False, ensure_ascii=False, indent=2)
+        text = json.dumps(marked(record), allow_nan=False, ensure_ascii=False, indent=2)
         (out / "result.json").write_text(text + "\n", encoding="utf-8")
     except OSError as problem:
         raise InputError(

@@ -25,6 +25,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
+from infer.blinding import require_true_values
 from infer.data import Data
 from infer.errors import ParameterError
 from infer.inference.campaigns import Columns, Pull, Run, conduct, prepare, pulls_of, rows
@@ -39,6 +40,8 @@ from infer.numerics.binomial import clopper_pearson
 from infer.typing import Key
 
 FloatArray = npt.NDArray[np.float64]
+
+_TRUE = {"cls", "credible"}  # methods that look at a value of zero or at a prior, which a secret offset moves
 
 THREE_SIGMA = 0.9973002039367398
 """Confidence level of the Clopper-Pearson interval that a statement is judged by."""
@@ -287,6 +290,8 @@ def coverage(
     settings, run = settings or Settings(), run or Run()
     levels = _checked_levels([cl] if isinstance(cl, int | float) else cl)
     _check_methods(methods)
+    for method in sorted(_TRUE & set(methods)):
+        require_true_values(likelihood, f"the coverage of {method}")
     campaign, best = prepare(
         likelihood,
         data,

@@ -33,6 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from infer.blinding import require_true_values
 from infer.certificate import Certificate
 from infer.constraints import ConstraintTerms, Curvature
 from infer.data import Data
@@ -226,6 +227,7 @@ def derived(
     began = time.perf_counter()
     if not 0.0 < cl < 1.0:
         raise ParameterError(f"cl must lie between 0 and 1, got {cl!r}; write 95 % as 0.95.")
+    require_true_values(likelihood, "a function of parameters")
     settings = settings or Settings()
     best = fitted or fit(likelihood, data, settings=settings)
     value, slope = _linearised(function, name, best)

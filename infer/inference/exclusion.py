@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
+from infer.blinding import require_true_values
 from infer.certificate import Certificate
 from infer.data import Data
 from infer.errors import ParameterError, UntrustworthyError
@@ -340,6 +341,7 @@ def cls(
         DataError: The data do not fit the likelihood.
     """
     began = time.perf_counter()
+    require_true_values(likelihood, "CLs")
     settings = settings or Settings()
     for value in values:
         if not np.isfinite(value):

@@ -159,6 +159,7 @@ class FitResult:
             "engine": self.engine,
             "n_steps": self.n_steps,
             "seconds": self.seconds,
+            **({} if self.certificate.blinded is None else {"blinded": self.certificate.blinded.to_json_dict()}),
         }
 
     def table(self) -> str:
@@ -173,7 +174,8 @@ class FitResult:
         c = self.certificate
         head = "no parameter of interest named" if self.poi is None else _estimate(self, self.poi)
         verdict = "; ".join(c.objections) or f"converged, EDM {c.edm:.1e}"
-        return f"{head}\n2NLL = {self.twice_nll:.6f} ({verdict})"
+        hidden = "" if c.blinded is None else f"   ({c.blinded})"
+        return f"{head}{hidden}\n2NLL = {self.twice_nll:.6f} ({verdict})"
 
 
 class Solved(eqx.Module):
@@ -363,6 +365,7 @@ def _certificate(
         smallest_eigenvalue=_smallest_eigenvalue(minimum),
         at_bound=tuple(parameters.names[i] for i in np.flatnonzero(held)),
         notices=(*likelihood.remarks, *likelihood.remarks_at(jnp.asarray(minimum.theta), data.main)),
+        blinded=likelihood.blinding,
     )
 
 

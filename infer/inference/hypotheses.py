@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr, ndtri_exp
 
+from infer.blinding import require_true_values
 from infer.certificate import Certificate
 from infer.data import Data
 from infer.errors import ParameterError
@@ -65,7 +66,7 @@ class HypothesisTest:
 
     @property
     def z(self) -> float | None:
-        """p-value in one-sided Gaussian standard deviations."""
+        """p-value in one-sided Gaussian standard deviations; minus infinity for p = 1, at the best fit itself."""
         return None if self.log_p is None else float(-ndtri_exp(self.log_p))
 
     def to_json_dict(self) -> dict[str, Any]:
@@ -77,7 +78,7 @@ class HypothesisTest:
             "n_dof": self.n_dof,
             "p": self.p,
             "log_p": self.log_p,
-            "z": self.z,
+            "z": self.z if self.z is not None and np.isfinite(self.z) else None,
             "certificate": self.certificate.to_json_dict(),
             "fit": self.fit.to_json_dict(),
             "seconds": self.seconds,
@@ -209,6 +210,7 @@ def significance(
     """
     began = time.perf_counter()
     settings = settings or Settings()
+    require_true_values(likelihood, "a significance")
     name = require_poi(fit(likelihood, data, poi=poi, settings=settings))
     best, null = _both(likelihood, data, {name: 0.0}, settings, poi=name)
     there = fit(likelihood, data, poi=name, settings=_holding(settings, {name: expected_at}))

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from infer.blinding import require_true_values
 from infer.certificate import Certificate
 from infer.data import Data
 from infer.errors import ParameterError, UntrustworthyError
@@ -210,6 +211,7 @@ def upper_limit(
     began = time.perf_counter()
     if not 0.0 < cl < 1.0:
         raise ParameterError(f"cl must lie between 0 and 1, got {cl!r}; write 95 % as 0.95.")
+    require_true_values(likelihood, "a limit")
     chosen = reference or Asymptotic()
 
     def judge(contest: Contest) -> tuple[Limits, str]:

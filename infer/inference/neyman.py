@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri_exp
 
+from infer.blinding import require_true_values
 from infer.data import Data
 from infer.errors import ParameterError, UntrustworthyError
 from infer.inference.campaigns import Run
@@ -173,6 +174,7 @@ def p_value(
         ParameterError: A name is unknown or a value impossible.
         ComputeError: The machinery failed.
     """
+    require_true_values(likelihood, "a p-value")
     experiment = Experiment.of(
         likelihood, data, poi=poi, statistic=statistic, ensemble=ensemble, settings=settings, run=run
     )

@@ -34,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Array, Float
 
+from infer.blinding import require_true_values
 from infer.constraints import MultivariateNormal
 from infer.data import Counts, Data
 from infer.errors import ParameterError
@@ -261,6 +262,7 @@ def yields(
         ParameterError: Nothing is counted, or a name or setting is impossible.
         DataError: The data do not fit the likelihood.
     """
+    require_true_values(likelihood, "a comparison of yields with data")
     check_data(likelihood, data)
     if not counted(likelihood, data):
         raise ParameterError(
@@ -280,7 +282,9 @@ def yields(
 
 
 def counted(likelihood: Likelihood, data: Data) -> tuple[str, ...]:
-    """Names of the channels in which events are counted; empty where there are none."""
+    """Names of the channels in which events are counted; empty where there are none, or a secret offset hides them."""
+    if likelihood.blinding is not None and likelihood.blinding.secret:
+        return ()
     return tuple(c.channel for c in _shapes(likelihood, data.main))
 
 

@@ -279,7 +279,7 @@ def save_yields_figures(directory: str | Path, record: Yields, *, formats: Seque
     Returns:
         The files.
     """
-    remark = "; ".join(record.fit.certificate.objections)
+    remark = "; ".join(record.fit.certificate.remarks)
     return _save(directory, _yields_figures(record, remark), formats)
 
 
@@ -332,7 +332,7 @@ def _figures(
     yield from _pull_figures(measurement)
     if scan is not None:
         yield "profile", profile_figure(scan, intervals=intervals)
-    remark = "; ".join(measurement.certificate.objections)
+    remark = "; ".join(measurement.certificate.remarks)
     if yields is not None:
         yield from _yields_figures(yields, remark, {s.name for s in spectra})
     finite = [s for s in spectra if np.all(np.isfinite([s.total, s.total_uncertainty]))]

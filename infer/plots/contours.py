@@ -82,7 +82,8 @@ def contour_figure(contour: Contour) -> Figure:
     axes.legend(loc="best", fontsize=8)
     headline(figure, f"Profile likelihood of {label(contour.names[0], 28)} and {label(contour.names[1], 28)}")
     gap = f"{contour.n_failed} of {contour.delta_twice_nll.size} conditional fits have no certificate"
-    remark_below(figure, gap if contour.n_failed else "")
+    hidden = contour.certificate.blinded
+    remark_below(figure, "; ".join([gap] * bool(contour.n_failed) + [str(hidden)] * (hidden is not None)))
     return figure
 
 

@@ -184,7 +184,7 @@ def _interval_text(record: NeymanInterval) -> str:
 
 def _remarks(record: NeymanInterval) -> list[str]:
     """What a reader has to know: a fit without certificate, failed toys, ends that were not bracketed."""
-    remarks = list(record.fit.certificate.objections)
+    remarks = list(record.fit.certificate.remarks)
     if record.n_failed:
         remarks.append(f"{record.n_failed} of {record.n_toys} toys failed; the bars hold whatever they were worth")
     for side, error in (("lower", record.low_error), ("upper", record.high_error)):

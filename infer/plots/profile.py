@@ -151,7 +151,7 @@ def _interval_text(interval: Interval) -> str:
 
 def _remarks(scan: Scan, intervals: Sequence[Interval]) -> list[str]:
     """What a reader has to know: a fit without certificate, points left out, ends that were not found."""
-    remarks = list(scan.fit.certificate.objections)
+    remarks = list(scan.fit.certificate.remarks)
     if failed := int(np.sum(~scan.converged)):
         remarks.append(f"{failed} points without a certificate left out")
     for interval in intervals:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from jaxtyping import Array, Float
 
 from infer.errors import ParameterError
-from infer.likelihood import Correlated, Fixed, Likelihood, Product, Renamed
+from infer.likelihood import Likelihood, Product, View
 from infer.likelihoods.parametric.mixture import Mixture
 from infer.likelihoods.parametric.model import Binned, Events, Unbinned
 from infer.typing import MainData, Matrix, Vector
@@ -102,7 +102,8 @@ def _leaves(likelihood: Likelihood, at: npt.NDArray[np.intp], main: MainData, pa
     """The parametric likelihoods inside one, with their parameters' positions and their main data."""
     if isinstance(likelihood, Unbinned | Binned):
         return [("/".join(path), likelihood, at, main)]
-    if isinstance(likelihood, Renamed | Fixed | Correlated):
+    hidden = likelihood.blinding is not None and likelihood.blinding.secret
+    if isinstance(likelihood, View) and not hidden:
         return _leaves(likelihood.inner, at[np.asarray(likelihood.positions)], main, path)
     if not isinstance(likelihood, Product):
         return []
