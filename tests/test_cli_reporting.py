@@ -72,7 +72,7 @@ def test_report_as_json(run: Run, small: Path, tested: Path, tmp_path: Path) -> 
     assert page.all("title")[0].text == "A search"
     assert "70.00 %" in page.section("coverage").text
     provenance = record["provenance"]
-    assert provenance["command"].startswith("infer report ws.json --fix lumi=1 --out out --coverage coverage.json")
+    assert provenance["command"].startswith("infer report ws.json --fix lumi=1 --out out --coverage coverage.json --limit")
     assert provenance["input"] == "ws.json"
     assert provenance["digest"].startswith("ws.json sha256:")
     assert str(tmp_path) not in page.source + json.dumps(record)

@@ -17,6 +17,7 @@ from infer.cli.measuring import named_groups
 from infer.errors import ParameterError
 
 _FORMATS = ("png", "pdf")
+_UNSAID = frozenset({"as_json", "blind_offset"})  # changes nothing on the page; is secret
 
 
 @click.command()
@@ -132,7 +133,7 @@ def _line(context: click.Context) -> str:
         value = context.params.get(parameter.name or "")
         if isinstance(parameter, click.Argument):
             words.append(_shown(value))
-        elif parameter.name not in ("as_json",) and value != parameter.get_default(context):
+        elif parameter.name not in _UNSAID and value not in (None, ()) and value != parameter.get_default(context):
             words += _option(parameter, value)
     return shlex.join(words)
 
