@@ -24,10 +24,12 @@ from infer.inference.pulls import pulls
 from infer.io import combination
 from infer.io.conversion import is_foreign, read_model
 from infer.io.datacards import is_datacard, read_datacard
+from infer.io.histfactory_model import histfactory_model
 from infer.io.hs3 import is_hs3, read_hs3
 from infer.io.measurements import parse_measurements
 from infer.io.parametric import parse_parametric
 from infer.io.pyhf_json import read_document
+from infer.io.simplified import FORMAT, parse_simplified
 from infer.likelihood import Likelihood
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation
 from infer.likelihoods.histfactory.spec import Notice, parse_workspace
@@ -135,14 +137,25 @@ def _read(
         if measurement is not None:
             raise fail(source, "a combination has no measurement of its own", "name it in the entry of a component")
         return _combined(document, path, interpolation, above)
+    own = _own(document, path, measurement)
+    if own is not None:
+        return own
+    workspace = parse_workspace(document, source=source)
+    return HistFactory.of(workspace, workspace.measurement(measurement), interpolation=interpolation)
+
+
+def _own(document: dict[str, object], path: Path, measurement: str | None) -> tuple[Likelihood, Data] | None:
+    """A document of one of infer's own formats; None for others."""
+    kind, source = document.get("format"), str(path)
     if kind == "infer-measurements":
         combined, values, _ = parse_measurements(document, source=source)
         return (combined, values) if measurement is None else combined.subset(values, measurement)
     if kind == "infer-parametric":
         parametric, events, _ = parse_parametric(document, source=source, directory=path.parent)
         return parametric, events
-    workspace = parse_workspace(document, source=source)
-    return HistFactory.of(workspace, workspace.measurement(measurement), interpolation=interpolation)
+    if kind == FORMAT:
+        return parse_simplified(document, source=source)
+    return None
 
 
 def _datacard(
@@ -161,7 +174,8 @@ def _foreign(
     workspace = parse_workspace(model.workspace, source=str(path))
     said = tuple(Notice("conversion", remark) for remark in model.remarks)
     workspace = replace(workspace, notices=(*said, *workspace.notices))
-    return HistFactory.of(workspace, workspace.measurement(measurement), interpolation=interpolation)
+    chosen = workspace.measurement(measurement)
+    return histfactory_model(workspace, chosen, stat=model.stat, interpolation=interpolation)
 
 
 def measure(

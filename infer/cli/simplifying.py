@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import jax
 
 from infer.cli.common import JSON, OUT, POI, Input, leave, print_result, takes_likelihood, working, write
 from infer.cli.documents import write_document
-from infer.errors import InputError
+from infer.errors import InputError, ParameterError
 from infer.simplified.expansion import POINTS
 from infer.simplified.simplify import FORMS, Simplified
 from infer.simplified.simplify import simplify as make_simplified
@@ -25,12 +26,20 @@ from infer.simplified.simplify import simplify as make_simplified
 @click.option("--keep", metavar="CHANNEL", multiple=True, help="Channel that the covariance form keeps; repeatable.")
 @click.option("--points", type=click.IntRange(2), default=17, show_default=True, help="Points of the profiles.")
 @click.option("--limits/--no-limits", default=True, show_default=True, help="Compare upper limits, too.")
+@click.option("--seed", type=click.IntRange(0), help="Of the skewed form; 1 by default.")
 @JSON
 @OUT
-def simplify(given: Input, *, keep: Sequence[str], as_json: bool, out: Path | None, **choices: Any) -> None:
+def simplify(
+    given: Input, *, keep: Sequence[str], seed: int | None, as_json: bool, out: Path | None, **choices: Any
+) -> None:
     """Write a simplified likelihood, and say what it changes."""
+    if seed is not None and choices["form"] != "skewed":
+        raise ParameterError(f"--seed belongs to --form skewed, got {choices['form']}.")
+    key = jax.random.key(1 if seed is None else seed) if choices["form"] == "skewed" else None
     with working("simplifying, and comparing with the full likelihood"):
-        result = make_simplified(given.likelihood, given.data, keep=keep or None, settings=given.settings, **choices)
+        result = make_simplified(
+            given.likelihood, given.data, keep=keep or None, key=key, settings=given.settings, **choices
+        )
     write(out, result.to_json_dict())
     if out is not None:
         _write_files(out, result)

@@ -89,10 +89,10 @@ def covariance_form(
     Raises:
         ParameterError: A channel is unknown, or a free parameter moves kept bins and nothing else measures it.
     """
-    kept = _kept(expansion, keep)
+    kept = kept_channels(expansion, keep)
     inside = expansion.bins_of(kept)
     rest = rest_of(likelihood, data, expansion, ~inside)
-    modes = _Modes.of(expansion, rest, inside)
+    modes = Modes.of(expansion, rest, inside)
     background = expansion.expected[inside] - modes.signal * expansion.poi_value
     shifts = {f"mode_{k}": e for k, e in enumerate(modes.vectors)}
     parameters = [_poi_setting(expansion)] + [_setting(n, c) for n, c in zip(shifts, modes.centres, strict=True)]
@@ -146,11 +146,16 @@ def linear_form(likelihood: Likelihood, data: Data, expansion: Expansion) -> For
     used = {m["name"] for c in channels for s in c["samples"] for m in s["modifiers"]}
     settings = [_setting(n, c) for n, c in zip(names, centres, strict=True) if n in used]
     parameters = [*factors.settings, *settings]
-    modes = _Modes.linear(expansion, constrained, root, centres)
+    modes = Modes.linear(expansion, constrained, root, centres)
     return _form(expansion, expansion.channels, channels, observations, parameters, modes, factors.remarks)
 
 
-def _kept(expansion: Expansion, keep: Sequence[str] | None) -> tuple[str, ...]:
+def kept_channels(expansion: Expansion, keep: Sequence[str] | None) -> tuple[str, ...]:
+    """The channels to keep; None keeps those that say something of the parameter of interest.
+
+    Raises:
+        ParameterError: A channel is unknown, or there is none.
+    """
     if keep is None:
         return expansion.informative()
     for name in keep:
@@ -167,7 +172,7 @@ def _form(
     channels: list[Document],
     observations: list[Document],
     parameters: list[Document],
-    modes: _Modes,
+    modes: Modes,
     remarks: Sequence[str],
 ) -> Form:
     inside = expansion.bins_of(kept)
@@ -220,10 +225,19 @@ def _factor_setting(parameter: Parameter, value: float) -> Document:
 
 
 @dataclass(frozen=True, eq=False)
-class _Modes:
-    """Independent directions in which bins move: a standard normal number each.
+class Modes:
+    """Independent directions in which the K kept bins move: a standard normal number each.
 
-    ``signal`` is s', ``vectors`` are the e_k with shape (N, K), ``centres`` the c_k.
+    Attributes:
+        signal: The signal s' with shape (K,).
+        vectors: The e_k, N of them, with shape (N, K).
+        centres: The c_k with shape (N,).
+        covariance: V with shape (K, K).
+        shift: Expected events as the rest has them minus those at the fit, with shape (K,).
+        moving: Positions of the nuisance parameters.
+        root: Lower triangle L of their Hessian, H = L L^T.
+        along: Where the rest has L^T delta.
+        remarks: What is left out, in clauses.
     """
 
     signal: FloatArray
@@ -231,10 +245,18 @@ class _Modes:
     centres: FloatArray
     covariance: FloatArray
     shift: FloatArray
+    moving: npt.NDArray[np.int64]
+    root: FloatArray
+    along: FloatArray
     remarks: tuple[str, ...]
 
     @classmethod
-    def of(cls, expansion: Expansion, rest: Rest, inside: npt.NDArray[np.bool_]) -> _Modes:
+    def of(cls, expansion: Expansion, rest: Rest, inside: npt.NDArray[np.bool_]) -> Modes:
+        """The modes of some bins, with shape (B,), under what the rest says.
+
+        Raises:
+            ParameterError: A free parameter moves them and nothing else measures it.
+        """
         poi, moving = expansion.fitted.parameters.position(expansion.poi), _moving(expansion, rest, inside)
         J, hessian = expansion.jacobian[np.ix_(inside, moving)], rest.hessian[np.ix_(moving, moving)]
         root = _root(expansion, moving, hessian)
@@ -242,20 +264,19 @@ class _Modes:
         # J H^-1 = (J L^-T) L^-1 with H = L L^T
         A = np.linalg.solve(root, J.T).T
         signal = expansion.signal[inside] - A @ np.linalg.solve(root, mixed)
-        along = -np.linalg.solve(root, gradient)
+        along = np.asarray(-np.linalg.solve(root, gradient), dtype=float)
         left, size, right = np.linalg.svd(A, full_matrices=False)
         real = size > _NOTHING * np.max(size, initial=0.0)
         vectors, centres = (left * size).T[real], right[real] @ along
         alone = rest.hessian[poi, poi] - float(np.sum(np.linalg.solve(root, mixed) ** 2))
         remarks = _absorbed_information(expansion, inside, alone)
-        return cls(signal, vectors, centres, A @ A.T, A @ along, remarks)
+        return cls(signal, vectors, centres, A @ A.T, A @ along, moving, root, along, remarks)
 
     @classmethod
-    def linear(
-        cls, expansion: Expansion, constrained: npt.NDArray[np.int64], root: FloatArray, c: FloatArray
-    ) -> _Modes:
+    def linear(cls, expansion: Expansion, constrained: npt.NDArray[np.int64], root: FloatArray, c: FloatArray) -> Modes:
+        """Every constrained parameter in the units of its constraint, and all bins."""
         A: FloatArray = np.asarray(np.linalg.solve(root, expansion.jacobian[:, constrained].T).T, dtype=float)
-        return cls(expansion.signal, A.T, c, A @ A.T, A @ c, ())
+        return cls(expansion.signal, A.T, c, A @ A.T, A @ c, constrained, root, c, ())
 
 
 def _moving(expansion: Expansion, rest: Rest, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

@@ -12,14 +12,17 @@ import numpy as np
 from infer.data import Data
 from infer.errors import ParameterError
 from infer.inference.fits import Settings
+from infer.io.simplified import parse_simplified
 from infer.likelihood import Likelihood
 from infer.likelihoods.histfactory.model import HistFactory
 from infer.likelihoods.histfactory.spec import parse_workspace
 from infer.simplified.difference import Difference, difference
 from infer.simplified.expansion import expand
 from infer.simplified.forms import Form, covariance_form, linear_form
+from infer.simplified.skewed import skewed_form
+from infer.typing import Key
 
-FORMS = ("covariance", "linear")
+FORMS = ("covariance", "linear", "skewed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,7 @@ class Simplified:
     """A simplified likelihood beside the full one.
 
     Attributes:
-        form: ``covariance`` or ``linear``; see `infer.simplified.forms`.
+        form: ``covariance``, ``linear`` or ``skewed``; see `infer.simplified.forms` and `infer.simplified.skewed`.
         at: Point of expansion: ``best-fit`` or ``background``.
         poi: Parameter of interest.
         contents: The workspace, and what stands in it bin by bin.
@@ -46,7 +49,7 @@ class Simplified:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The simplified likelihood as a pyhf workspace."""
+        """The simplified likelihood: a pyhf workspace, or of the format ``infer-simplified`` in the skewed form."""
         return self.contents.document
 
     @property
@@ -54,9 +57,9 @@ class Simplified:
         """Whether every fit behind the stated difference has its certificate."""
         return self.difference.trustworthy
 
-    def likelihood(self) -> tuple[HistFactory, Data]:
+    def likelihood(self) -> tuple[Likelihood, Data]:
         """The simplified likelihood and its data."""
-        return HistFactory.of(parse_workspace(self.document, source="simplified workspace"))
+        return _built(self.document)
 
     def to_json_dict(self) -> dict[str, Any]:
         """The record as a JSON object: the schema of ``infer simplify --json``."""
@@ -112,6 +115,13 @@ class Simplified:
         return "\n".join([*lines, self.difference.table(), *(f"Note: {text}" for text in self.notices)])
 
 
+def _built(document: dict[str, Any]) -> tuple[Likelihood, Data]:
+    """The likelihood and data of a simplified document."""
+    if "format" in document:
+        return parse_simplified(document)
+    return HistFactory.of(parse_workspace(document, source="simplified workspace"))
+
+
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
 
@@ -126,6 +136,7 @@ def simplify(
     keep: Sequence[str] | None = None,
     points: int = 17,
     limits: bool = True,
+    key: Key | None = None,
     settings: Settings | None = None,
 ) -> Simplified:
     """A simplified likelihood of a likelihood of counts, and what it changes.
@@ -135,34 +146,32 @@ def simplify(
         data: Data for it.
         poi: Parameter of interest; None takes the declared one.
         form: ``covariance``: bins with a covariance in place of nuisance parameters; ``linear``: all nuisance
-            parameters, each on a straight line.
+            parameters, each on a straight line; ``skewed``: bins with covariance and third moments.
         at: Where to expand: ``best-fit``, or ``background``, the best fit without signal.
-        keep: Channels whose bins the covariance form keeps, the others being absorbed; None keeps those with a
-            percent or more of the information on the parameter of interest.
+        keep: Channels whose bins stay in the covariance and skewed forms, the others being absorbed; None keeps those
+            with a percent or more of the information on the parameter of interest.
         points: Points at which the profiles are compared.
         limits: Compare upper limits, too.
+        key: Random key of the draws behind the third moments; the skewed form needs one.
         settings: Settings of the fits of the full likelihood.
 
     Raises:
         ParameterError: A name, form or point is unknown, the main data are no counts, or the form cannot hold the
             likelihood.
+        InputError: A bin is more skewed than the skewed form can be.
         UntrustworthyError: The fit to expand about has no certificate.
     """
     began = time.perf_counter()
-    if form not in FORMS:
-        raise ParameterError(f"form must be one of {', '.join(FORMS)}, got {form!r}.")
-    if form == "linear" and keep is not None:
-        raise ParameterError("the linear form keeps all channels; leave keep out, or choose the covariance form.")
-    if points < 2:
-        raise ParameterError(f"profiles are compared at two points or more, got {points}.")
+    _check(form, keep, points, key)
     settings = settings or Settings()
     expansion = expand(likelihood, data, poi=poi, at=at, settings=settings)
-    made = (
-        covariance_form(likelihood, data, expansion, keep)
-        if form == "covariance"
-        else linear_form(likelihood, data, expansion)
-    )
-    reduced = HistFactory.of(parse_workspace(made.document, source="simplified workspace"))
+    if key is not None:
+        made = skewed_form(likelihood, data, expansion, keep, key=key)
+    elif form == "linear":
+        made = linear_form(likelihood, data, expansion)
+    else:
+        made = covariance_form(likelihood, data, expansion, keep)
+    reduced = _built(made.document)
     changed = difference(
         (likelihood, data), reduced, poi=expansion.poi, settings=settings, n_points=points, limits=limits
     )
@@ -172,3 +181,17 @@ def simplify(
     if bound:
         notices.append(f"parameters at a bound stay there: {', '.join(bound)}")
     return Simplified(form, at, expansion.poi, made, changed, tuple(notices), time.perf_counter() - began)
+
+
+def _check(form: str, keep: Sequence[str] | None, points: int, key: Key | None) -> None:
+    if form not in FORMS:
+        raise ParameterError(f"form must be one of {', '.join(FORMS)}, got {form!r}.")
+    if form == "linear" and keep is not None:
+        raise ParameterError("the linear form keeps all channels; leave keep out, or choose the covariance form.")
+    if points < 2:
+        raise ParameterError(f"profiles are compared at two points or more, got {points}.")
+    if (form == "skewed") != (key is not None):
+        raise ParameterError(
+            "the skewed form, and no other, draws random numbers: pass key=jax.random.key(1) together with "
+            f"form='skewed', got form {form!r}."
+        )

@@ -22,7 +22,9 @@ from infer.data import Data
 from infer.likelihood import Correlated, Fixed, Likelihood, Product, Redeclared, Renamed
 from infer.likelihoods.gaussian import GaussianMeasurements, Measured, Source, combine_measurements
 from infer.likelihoods.parametric import Argument, Binned, Component, Unbinned, room_for
+from infer.likelihoods.simplified import Region, SkewedCounts
 from infer.numerics.densities import Exponential, Gaussian
+from infer.numerics.skewed import SkewedYields
 from infer.parameters import Parameter, Parameters
 from infer.typing import MainData, Vector
 from tests.contract.models import Bins, Linear, OnOff
@@ -312,6 +314,20 @@ def published(name: str) -> Callable[[], Built]:
     return partial(workspace, ROOT.parent / "shared" / "likelihoods" / name)
 
 
+def simplified() -> Built:
+    """Counts with a skewed, correlated background."""
+    rho = np.array([[1.0, 0.4, 0.1], [0.4, 1.0, -0.3], [0.1, -0.3, 1.0]])
+    background = SkewedYields(
+        np.array([40.0, 25.0, 30.0]), np.array([3.0, 2.0, 4.0]), np.array([0.3, 0.1, -0.4]), rho, 0.0
+    )
+    poi = Parameter("mu", 1.0, (-2.0, 10.0))
+    likelihood = SkewedCounts(
+        poi, [Region("SR", 2), Region("CR", 1)], signal=np.array([12.0, 8.0, 1.0]), background=background
+    )
+    data = likelihood.data({"SR": np.array([61.0, 35.0]), "CR": np.array([27.0])})
+    return likelihood, data, jnp.array([1.2, 0.3, -0.4, 0.6])
+
+
 CASES = (
     Case("on_off", on_off),
     Case("bins", bins),
@@ -330,6 +346,7 @@ CASES = (
     Case("ttbar_xsec", example("ttbar_xsec.yaml"), linear=True),
     Case("unbinned", unbinned, event_variance, event_sums, n_toys=1000),
     Case("binned", binned, slow=True),
+    Case("simplified", simplified),
     Case("search", example("search.json"), n_toys=2000),
     Case("measurement", example("measurement.json"), n_toys=1000, slow=True),
     Case("2018-22_SSd", published("2018-22_SSd.json"), n_toys=2000),
