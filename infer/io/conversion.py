@@ -18,12 +18,14 @@ import jax.numpy as jnp
 
 from infer.documents import described, fail, listed
 from infer.errors import InputError
-from infer.io.histfactory_extras import StatConfigs, as_text, read_stat_configs, stat_document, stat_path
+from infer.io.datacards import is_datacard, read_datacard
+from infer.io.histfactory_extras import StatConfig, StatConfigs, as_text, read_stat_configs, stat_document, stat_path
+from infer.io.histfactory_model import histfactory_model
 from infer.io.histfactory_writer import write_histfactory
 from infer.io.histfactory_xml import read_histfactory
+from infer.io.hs3 import pyhf_of_hs3, write_hs3
 from infer.io.pyhf_json import read_document
 from infer.io.whole import write_whole
-from infer.likelihoods.histfactory.model import HistFactory
 from infer.likelihoods.histfactory.spec import parse_workspace
 from infer.strict_yaml import SUFFIXES
 
@@ -56,6 +58,7 @@ class Format:
         writes: Whether a name of what is to be written asks for it.
         read: Reads it; None if it cannot be read.
         write: Writes it and returns remarks on what it cannot say; None if it cannot be written.
+        keeps_stat: Whether it can say the StatErrorConfigs of HistFactory.
     """
 
     what: str
@@ -63,6 +66,7 @@ class Format:
     writes: Callable[[Path], bool]
     read: Callable[[Path], Source] | None = None
     write: Callable[[Source, Path], tuple[str, ...]] | None = None
+    keeps_stat: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,10 +156,10 @@ def convert(
     if FORMATS[names[1]].write is None:
         raise InputError(f"{FORMATS[names[1]].what} can be read but not written; choose of {listed(_writable())}.")
     model = read_model(given, patch=patch)
-    before = _at_start(model.workspace)
+    before = _at_start(model)
     said = _write(names[1], model, written)
     again = read_model(written, kind=names[1])
-    differences = _differences(before, again.workspace)
+    differences = _differences(before, again if FORMATS[names[1]].keeps_stat else Source(again.workspace))
     values = {name: value for name, (_, value) in before.items()}
     remarks = tuple(dict.fromkeys((*model.remarks, *said, *again.remarks)))
     return Conversion(str(source), str(target), names, remarks, values, differences)
@@ -201,8 +205,8 @@ def source_format(path: Path) -> str:
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether a path has one of `FORMATS` other than pyhf's."""
-    return any(kind.reads(path) for name, kind in FORMATS.items() if name != "pyhf" and kind.read is not None)
+    """Whether a path has one of `FORMATS` that are read by way of a pyhf workspace, which says all of them."""
+    return any(kind.reads(path) for name, kind in FORMATS.items() if name not in _MORE and kind.read is not None)
 
 
 def target_format(path: Path) -> str:
@@ -239,28 +243,28 @@ def _choices(formats: Mapping[str, Format]) -> str:
 # -------------------------------------------------------------------------------------------- comparison
 
 
-def _at_start(document: Document) -> dict[str, tuple[dict[str, float], float]]:
+def _at_start(source: Source) -> dict[str, tuple[dict[str, float], float]]:
     """By measurement, the start values by name, and -2 ln L there."""
-    workspace = parse_workspace(document)
+    workspace = parse_workspace(source.workspace)
     found = {}
     for measurement in workspace.measurements:
-        model, data = HistFactory.of(workspace, measurement)
+        model, data = histfactory_model(workspace, measurement, stat=source.stat)
         start = model.parameters.init
         values = dict(zip(model.parameters, map(float, start), strict=True))
         found[measurement.name] = values, -2.0 * float(model.logpdf(jnp.asarray(start), data))
     return found
 
 
-def _differences(before: Mapping[str, tuple[dict[str, float], float]], after: Document) -> dict[str, float | None]:
+def _differences(before: Mapping[str, tuple[dict[str, float], float]], after: Source) -> dict[str, float | None]:
     """By measurement, by how much -2 ln L at the same point differs; None where parameters do."""
-    workspace = parse_workspace(after)
+    workspace = parse_workspace(after.workspace)
     by_name = {measurement.name: measurement for measurement in workspace.measurements}
     found: dict[str, float | None] = {}
     for name, (values, twice_nll) in before.items():
         found[name] = None
         if name not in by_name:
             continue
-        model, data = HistFactory.of(workspace, by_name[name])
+        model, data = histfactory_model(workspace, by_name[name], stat=after.stat)
         if set(model.parameters) == set(values):
             found[name] = -2.0 * float(model.logpdf(jnp.asarray(model.parameters.vector(values)), data)) - twice_nll
     return found
@@ -294,7 +298,37 @@ def _write_pyhf(model: Source, path: Path) -> tuple[str, ...]:
         return ()
     beside = stat_path(path)
     write_whole(beside, as_text(stat_document(model.workspace, stat)))
-    return (f"pyhf's format has no StatErrorConfig: thresholds and constraint types are in {beside.name}",)
+    said = f"pyhf's format has no StatErrorConfig: thresholds and constraint types are in {beside.name}"
+    gaussian = [channel for channel, config in stat.items() if _is_shared(model.workspace, channel, config)]
+    if not gaussian:
+        return (said,)
+    lost = "pyhf's format has no Poisson constraint that several samples share: those of StatErrors became Gaussian"
+    return said, f"{lost}, and the likelihood differs where few events were simulated, in {', '.join(gaussian)}"
+
+
+def _is_shared(workspace: Document, channel: str, config: StatConfig) -> bool:
+    """Whether a StatError has a Poisson constraint and is no shapesys."""
+    modifiers = [m for c in workspace["channels"] if c["name"] == channel for s in c["samples"] for m in s["modifiers"]]
+    kinds = {m["type"] for m in modifiers if m["name"] == config.modifier}
+    return config.constraint == "Poisson" and kinds == {"staterror"}
+
+
+def _read_datacard(path: Path) -> Source:
+    return Source(*read_datacard(path).pyhf())
+
+
+def _is_hs3(path: Path) -> bool:
+    return path.suffix == ".json" and path.is_file() and b'"hs3_version"' in path.read_bytes()
+
+
+def _read_hs3(path: Path) -> Source:
+    return Source(*pyhf_of_hs3(read_document(path), source=str(path)))
+
+
+def _write_hs3(model: Source, path: Path) -> tuple[str, ...]:
+    made = write_hs3(model.workspace, source=str(path))
+    write_whole(path, json.dumps(made.document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return made.remarks
 
 
 def _is_xml(path: Path) -> bool:
@@ -309,6 +343,8 @@ def _write_xml(model: Source, path: Path) -> tuple[str, ...]:
     return write_histfactory(model.workspace, path, stat=model.stat)
 
 
+_MORE = frozenset({"pyhf", "hs3", "datacard"})  # their models may have more than a pyhf workspace can say
+
 FORMATS: dict[str, Format] = {  # the first that recognises a path has it: special ones before pyhf
     "histfactory": Format(
         "HistFactory XML and ROOT",
@@ -316,7 +352,10 @@ FORMATS: dict[str, Format] = {  # the first that recognises a path has it: speci
         lambda path: not path.suffix or path.is_dir(),
         _read_xml,
         _write_xml,
+        keeps_stat=True,
     ),
+    "datacard": Format("a datacard of CMS Combine", is_datacard, lambda _: False, _read_datacard),
+    "hs3": Format("HS3", _is_hs3, lambda path: path.name.endswith(".hs3.json"), _read_hs3, _write_hs3),
     "pyhf": Format(
         "a pyhf workspace",
         lambda path: path.suffix in (".json", *SUFFIXES),

@@ -13,7 +13,7 @@ Source: https://hep-statistics-serialization-standard.github.io, version 0.2; wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -21,8 +21,20 @@ import numpy as np
 
 from infer.constraints import Normal, Poisson
 from infer.data import Data
-from infer.documents import array, described, distinct, fail, flag, listed, mapping, number, sequence, text
+from infer.documents import array, described, fail, listed, mapping, number, sequence, text
 from infer.io.hs3_constraints import Measured, Values
+from infer.io.hs3_document import (
+    analysis_of,
+    any_keys,
+    data_of,
+    entries_of,
+    entry_of,
+    name_of,
+    observed_analyses,
+    poi_of,
+    point_of,
+    ranges_of,
+)
 from infer.io.hs3_modifiers import Document, Meaning, Place, Reading, read_modifier
 from infer.io.hs3_writing import Dialect, Hs3Document, write_hs3
 from infer.io.plain import plain_workspace
@@ -32,7 +44,7 @@ from infer.likelihoods.histfactory.records import Notice
 from infer.likelihoods.histfactory.spec import parse_workspace
 from infer.parameters import Parameter
 
-__all__ = ["Dialect", "Hs3Document", "Hs3Workspace", "Meaning", "is_hs3", "read_hs3", "write_hs3"]
+__all__ = ["Dialect", "Hs3Document", "Hs3Workspace", "Meaning", "is_hs3", "pyhf_of_hs3", "read_hs3", "write_hs3"]
 
 _WIDEST = 1e10  # ranges beyond are none, and pyhf's default is taken
 
@@ -115,27 +127,48 @@ def read_hs3(
     if not is_hs3(document):
         raise fail(source, "metadata has no hs3_version", "give a document of HS3")
     remarks: list[str] = []
-    chosen = _analysis(document, analysis, source, remarks)
-    likelihood = _entry(document, "likelihoods", _name(chosen, "likelihood", source), source)
-    inits, constants = _point(document, chosen, source)
-    ranges = _ranges(document, chosen, source)
+    chosen = analysis_of(document, analysis, source, remarks)
+    likelihood = entry_of(document, "likelihoods", name_of(chosen, "likelihood", source), source)
+    inits, constants = point_of(document, chosen, source)
+    ranges = ranges_of(document, chosen, source)
     reading = Reading(
         source,
-        dict(_entries(document, "distributions", source)),
-        Values(constants, dict(_entries(document, "functions", source))),
+        dict(entries_of(document, "distributions", source)),
+        Values(constants, dict(entries_of(document, "functions", source))),
         ranges,
         shapesys or _stated(document),
     )
-    channels, observations = _channels(reading, likelihood, _data(document, source))
+    channels, observations = _channels(reading, likelihood, data_of(document, source))
     _aux(reading, likelihood)
     if reading.unmapped:
         problem = f"not every part has a counterpart in a HistFactory model: {'; '.join(reading.unmapped)}"
         raise fail(source, problem, "remove these parts, or read the document with the program that wrote it")
-    interpolation = _interpolation(reading)
-    poi = _poi(chosen, source)
-    made = _workspace(reading, channels, observations, poi, inits)
-    remarks += list(reading.remarks)
+    interpolation, poi = _interpolation(reading), poi_of(chosen, source)
+    made = _workspace(reading, channels, observations, inits)
+    made["measurements"][0] |= {"name": str(chosen["name"])}
+    made["measurements"][0]["config"]["poi"] = poi if poi in _scalars(channels) else ""
+    remarks += [text for text in reading.remarks if _stated(document) is None or "histosys" not in text]
     return Hs3Workspace(source, made, interpolation, _declared(reading, made), tuple(remarks))
+
+
+def pyhf_of_hs3(document: Mapping[str, Any], *, source: str = "document") -> tuple[Document, tuple[str, ...]]:
+    """A pyhf workspace with every analysis of a document that is about the observed data, and remarks.
+
+    Raises:
+        WorkspaceError: The document breaks the format, has what a workspace cannot say, or its analyses are about
+            different channels or data.
+    """
+    names: list[str | None] = [str(entry["name"]) for entry in observed_analyses(document, source)]
+    made: Document = {}
+    remarks: dict[str, None] = {}
+    for name in names or [None]:
+        workspace, said = read_hs3(document, analysis=name, source=source).pyhf()
+        remarks |= dict.fromkeys(said)
+        if made and any(made[key] != workspace[key] for key in ("channels", "observations")):
+            raise fail(source, f"the analyses {listed(names)} have other channels or data", "keep one of them")
+        measurements = made.get("measurements", []) + workspace["measurements"]
+        made = workspace | {"measurements": measurements}
+    return made, tuple(remarks)
 
 
 def _stated(document: Mapping[str, Any]) -> Meaning | None:
@@ -144,102 +177,6 @@ def _stated(document: Mapping[str, Any]) -> Meaning | None:
     ours = misc.get("infer") if isinstance(misc, Mapping) else None
     stated = ours.get("shapesys_vals") if isinstance(ours, Mapping) else None
     return stated if stated in get_args(Meaning) else None
-
-
-# ----------------------------------------------------------------------------------------- parts of the document
-
-
-def _entries(document: Mapping[str, Any], key: str, source: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Entries of a list with their names."""
-    found = []
-    for index, raw in enumerate(sequence(document.get(key) or [], source, key, empty=True)):
-        entry = mapping(raw, source, f"{key}[{index}]", frozenset({"name"}), _any(raw))
-        found.append((text(entry["name"], source, f"{key}[{index}].name"), entry))
-    distinct([name for name, _ in found], source, f"entry of {key}")
-    return found
-
-
-def _any(raw: object) -> frozenset[str]:
-    return frozenset(raw) if isinstance(raw, dict) else frozenset()
-
-
-def _entry(document: Mapping[str, Any], key: str, name: str, source: str) -> Mapping[str, Any]:
-    entries = dict(_entries(document, key, source))
-    if name not in entries:
-        raise fail(source, f"there is no entry {name!r} in {key}", f"choose of {listed(entries) or 'none'}")
-    return entries[name]
-
-
-def _name(entry: Mapping[str, Any], key: str, source: str) -> str:
-    if key not in entry:
-        raise fail(source, f"{entry['name']!r} has no {key}", "add it")
-    return text(entry[key], source, key)
-
-
-def _analysis(document: Mapping[str, Any], name: str | None, source: str, remarks: list[str]) -> Mapping[str, Any]:
-    """The analysis that is meant; without any, one of the only likelihood."""
-    entries = dict(_entries(document, "analyses", source))
-    if not entries:
-        likelihoods = [name for name, _ in _entries(document, "likelihoods", source)]
-        if len(likelihoods) != 1:
-            raise fail(source, f"no analyses and {len(likelihoods)} likelihoods", "add an analysis")
-        remarks.append("the document has no analysis, so that there is no parameter of interest")
-        return {"name": likelihoods[0], "likelihood": likelihoods[0]}
-    if name is not None:
-        return _entry(document, "analyses", name, source)
-    real = [entry for entry in entries.values() if "asimov" not in str(entry["name"]).lower()] or list(entries.values())
-    if len(real) > 1:
-        raise fail(source, f"there are the analyses {listed(entries)}", "choose one, by --measurement")
-    if len(entries) > 1:
-        remarks.append(f"of the analyses {listed(entries)}, {real[0]['name']!r} is read")
-    return real[0]
-
-
-def _poi(chosen: Mapping[str, Any], source: str) -> str:
-    interest = sequence(chosen.get("parameters_of_interest") or [], source, "parameters_of_interest", empty=True)
-    return text(interest[0], source, "parameters_of_interest[0]") if interest else ""
-
-
-def _point(
-    document: Mapping[str, Any], chosen: Mapping[str, Any], source: str
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Start values, and the values of what is constant."""
-    points = dict(_entries(document, "parameter_points", source))
-    name = chosen.get("init") or "default_values"
-    nothing: Mapping[str, Any] = {"parameters": []}
-    entry = points.get(str(name)) or next(iter(points.values()), nothing)
-    inits: dict[str, float] = {}
-    constants: dict[str, float] = {}
-    for index, raw in enumerate(sequence(entry.get("parameters", []), source, "parameters", empty=True)):
-        field = f"parameter_points {entry.get('name')!r}, parameters[{index}]"
-        given = mapping(raw, source, field, frozenset({"name", "value"}), _any(raw))
-        key = text(given["name"], source, f"{field}.name")
-        inits[key] = number(given["value"], source, f"{field}.value")
-        if flag(given.get("const", False), source, f"{field}.const"):
-            constants[key] = inits[key]
-    return inits, constants
-
-
-def _ranges(document: Mapping[str, Any], chosen: Mapping[str, Any], source: str) -> dict[str, tuple[float, float]]:
-    """Ranges of parameters, those of the analysis before those of the default domain."""
-    domains = dict(_entries(document, "domains", source))
-    names = sequence(chosen.get("domains") or [], source, "domains", empty=True)
-    ranges: dict[str, tuple[float, float]] = {}
-    for name in ("default_domain", *names):
-        if name not in domains:
-            if name == "default_domain":
-                continue
-            raise fail(source, f"there is no domain {described(name)}", f"choose of {listed(domains) or 'none'}")
-        for raw in sequence(domains[str(name)].get("axes") or [], source, f"domain {name!r}", empty=True):
-            axis = mapping(raw, source, f"an axis of domain {name!r}", frozenset({"name"}), _any(raw))
-            if "min" in axis and "max" in axis:
-                place = f"{source}: domain {name!r}, axis {axis['name']!r}"
-                ranges[str(axis["name"])] = (number(axis["min"], place, "min"), number(axis["max"], place, "max"))
-    return ranges
-
-
-def _data(document: Mapping[str, Any], source: str) -> dict[str, Mapping[str, Any]]:
-    return dict(_entries(document, "data", source))
 
 
 # ------------------------------------------------------------------------------------------------------ channels
@@ -294,13 +231,13 @@ def _histfactory(reading: Reading, name: str) -> Mapping[str, Any] | None:
 def _channel(reading: Reading, entry: Mapping[str, Any]) -> Document:
     name = str(entry["name"]).removeprefix("model_")
     place = f"{reading.source}: channel {name!r}"
-    stat = mapping(entry.get("staterror", {}), place, "staterror", frozenset(), _any(entry.get("staterror")))
+    stat = mapping(entry.get("staterror", {}), place, "staterror", frozenset(), any_keys(entry.get("staterror")))
     kind = str(stat.get("constraint_type", stat.get("constraint", "Poisson")))
     if number(stat.get("relThreshold", 0.0), place, "relThreshold") > 0.0:
         reading.unmapped.append(f"relThreshold of the staterror of channel {name!r}")
     samples = []
     for index, raw in enumerate(sequence(entry.get("samples"), place, "samples")):
-        given = mapping(raw, place, f"samples[{index}]", frozenset({"name", "data"}), _any(raw))
+        given = mapping(raw, place, f"samples[{index}]", frozenset({"name", "data"}), any_keys(raw))
         samples.append(_sample(reading, given, name, (kind, entry.get("default_interpolation")), place))
     return {"name": name, "samples": samples}
 
@@ -356,22 +293,29 @@ def _interpolation(reading: Reading) -> Interpolation:
 
 
 def _workspace(
-    reading: Reading, channels: list[Document], observations: list[Document], poi: str, inits: Mapping[str, float]
+    reading: Reading, channels: list[Document], observations: list[Document], inits: Mapping[str, float]
 ) -> Document:
-    scalars = [m for c in channels for s in c["samples"] for m in s["modifiers"]]
-    names = dict.fromkeys(m["name"] for m in scalars if m["type"] in ("normfactor", "normsys", "histosys"))
-    settings = [_setting(reading, name, inits) for name in names]
+    settings = [_setting(reading, name, inits) for name in _scalars(channels)]
     settings += _binwise(reading, channels, inits)
-    for modifier in scalars:
-        if modifier["name"] == "lumi" and "auxdata" in next(s for s in settings if s["name"] == "lumi"):
+    lumi = any(s["name"] == "lumi" and "auxdata" in s for s in settings)
+    for modifier in (m for c in channels for s in c["samples"] for m in s["modifiers"]):
+        if lumi and modifier["name"] == "lumi":
             modifier["type"] = "lumi"
-    name = poi if poi in names else ""
+    config = {"poi": "", "parameters": [s for s in settings if len(s) > 1]}
     return {
         "channels": channels,
         "observations": observations,
-        "measurements": [{"name": "hs3", "config": {"poi": name, "parameters": [s for s in settings if len(s) > 1]}}],
+        "measurements": [{"name": "hs3", "config": config}],
         "version": "1.0.0",
     }
+
+
+def _scalars(channels: Sequence[Document]) -> list[str]:
+    """Parameters that act on all bins, in order of appearance."""
+    modifiers = (m for c in channels for s in c["samples"] for m in s["modifiers"])
+    return list(
+        dict.fromkeys(m["name"] for m in modifiers if m["type"] in ("normfactor", "normsys", "histosys", "lumi"))
+    )
 
 
 def _setting(reading: Reading, name: str, inits: Mapping[str, float]) -> Document:

@@ -90,11 +90,11 @@ def write_hs3(
     dialect: Dialect = "root",
     source: str = "workspace",
 ) -> Hs3Document:
-    """Write one measurement of a pyhf workspace as HS3.
+    """Write a pyhf workspace as HS3, each measurement as an analysis.
 
     Args:
         document: The workspace.
-        measurement: Which measurement; None takes the first.
+        measurement: Which measurement; None takes all that have the constraints of the first.
         dialect: What ``vals`` of a shapesys are: relative (``root``) or absolute (``pyhs3``) uncertainties.
         source: How messages call the workspace.
 
@@ -102,20 +102,26 @@ def write_hs3(
         WorkspaceError: It is no valid workspace, or has what HS3 cannot say; all of that is named.
     """
     workspace = parse_workspace(document, source=source)
-    chosen = workspace.measurement(measurement)
-    _check(workspace, chosen, source)
-    model, data = HistFactory.of(workspace, chosen)
-    aux = dict(zip(model.parameters.constrained, np.asarray(data.aux, dtype=float).tolist(), strict=True))
-    writer = _Writer(workspace, chosen, dialect, model.parameters, aux)
-    channels = [_channel(writer, channel) for channel in workspace.channels]
+    wanted = workspace.measurements if measurement is None else (workspace.measurement(measurement),)
+    writers: list[_Writer] = []
     remarks = []
-    others = [m.name for m in workspace.measurements if m.name != chosen.name]
-    if others:
-        remarks.append(f"{source}: only the measurement {chosen.name!r} is written, not {listed(others)}")
+    for chosen in wanted:
+        _check(workspace, chosen, source)
+        model, data = HistFactory.of(workspace, chosen)
+        aux = dict(zip(model.parameters.constrained, np.asarray(data.aux, dtype=float).tolist(), strict=True))
+        writer = _Writer(workspace, chosen, dialect, model.parameters, aux)
+        for channel in workspace.channels:
+            _channel(writer, channel)  # for the constraints that it needs
+        if writers and writer.constraints != writers[0].constraints:
+            problem = f"the measurement {chosen.name!r} has other constraints than the first and is left out"
+            remarks.append(f"{source}: {problem}")
+            continue
+        writers.append(writer)
     if any(isinstance(m, ShapeSys) for c in workspace.channels for s in c.samples for m in s.modifiers):
         meaning = "relative, as ROOT reads them" if dialect == "root" else "absolute, as pyhs3 reads them"
         remarks.append(f"{source}: the vals of shapesys are {meaning}; HS3 does not say which they are")
-    return Hs3Document(_assemble(writer, channels), tuple(remarks))
+    first = [_channel(writers[0], channel) for channel in workspace.channels]
+    return Hs3Document(_assemble(writers, first), tuple(remarks))
 
 
 def _check(workspace: Workspace, measurement: MeasurementConfig, source: str) -> None:
@@ -230,47 +236,57 @@ def _gammas(writer: _Writer, channel: Channel, name: str, *, of_channel: bool = 
     return list(made.values())
 
 
-def _assemble(writer: _Writer, channels: list[Document]) -> Document:
-    name, poi = writer.measurement.name, writer.measurement.poi
-    observed = {c.name: writer.workspace.observations[c.name].tolist() for c in writer.workspace.channels}
+def _assemble(writers: list[_Writer], channels: list[Document]) -> Document:
+    workspace = writers[0].workspace
     data = [
-        {"name": f"obsData_{c.name}", "type": "binned", "contents": observed[c.name], "axes": [_axis(c)]}
-        for c in writer.workspace.channels
+        {
+            "name": f"obsData_{c.name}",
+            "type": "binned",
+            "contents": workspace.observations[c.name].tolist(),
+            "axes": [_axis(c)],
+        }
+        for c in workspace.channels
     ]
-    interest = [writer.parameters[poi]] if poi is not None else []
-    nuisances = [hs3 for hs3 in writer.parameters.values() if hs3 not in interest]
-    ranges = {hs3: writer.declared[ours].bounds for ours, hs3 in writer.parameters.items()}
-    domains = {
-        "default_domain": list(ranges),
-        f"{name}_nuisance_parameters": nuisances,
-        f"{name}_parameters_of_interest": interest,
-    }
-    used = [f"{name}_nuisance_parameters", f"{name}_parameters_of_interest"]
-    analysis = {
-        "name": name,
-        "likelihood": name,
-        "parameters_of_interest": interest,
-        "domains": [domain for domain in used if domains[domain]],
-        "init": "default_values",
-    }
+    pairs = {"distributions": [c["name"] for c in channels], "data": [d["name"] for d in data]}
+    domains, points, analyses = [], [], []
+    for writer in writers:
+        first = writer is writers[0]
+        name, ranges = writer.measurement.name, _ranges(writer)
+        interest = [] if writer.measurement.poi is None else [writer.parameters[writer.measurement.poi]]
+        members = {"parameters_of_interest": interest, "nuisance_parameters": [p for p in ranges if p not in interest]}
+        made = [_domain(f"{name}_{kind}", names, ranges) for kind, names in members.items() if names]
+        domains += [_domain("default_domain", list(ranges), ranges), *made] if first else made
+        points.append({"name": "default_values" if first else f"{name}_values", "parameters": _point(writer)})
+        analyses.append(
+            {
+                "name": name,
+                "likelihood": name,
+                "parameters_of_interest": interest,
+                "domains": [domain["name"] for domain in made],
+                "init": points[-1]["name"],
+            }
+        )
+    names = [writer.measurement.name for writer in writers]
     return {
         "metadata": {
             "hs3_version": VERSION,
             "packages": [{"name": "infer", "version": version("infer-hep")}],
         },
-        "distributions": [*channels, *writer.constraints.values()],
+        "distributions": [*channels, *writers[0].constraints.values()],
         "data": data,
-        "likelihoods": [
-            {"name": name, "distributions": [c["name"] for c in channels], "data": [d["name"] for d in data]}
-        ],
-        "domains": [_domain(domain, members, ranges) for domain, members in domains.items() if members],
-        "parameter_points": [{"name": "default_values", "parameters": _point(writer)}],
-        "analyses": [analysis],
+        "likelihoods": [{"name": name} | pairs for name in names],
+        "domains": domains,
+        "parameter_points": points,
+        "analyses": analyses,
         "misc": {
-            "ROOT_internal": _root_internal(writer, channels, name),
-            "infer": {"shapesys_vals": "relative" if writer.dialect == "root" else "absolute"},
+            "ROOT_internal": _root_internal(workspace, pairs["distributions"], names),
+            "infer": {"shapesys_vals": "relative" if writers[0].dialect == "root" else "absolute"},
         },
     }
+
+
+def _ranges(writer: _Writer) -> dict[str, tuple[float, float]]:
+    return {hs3: writer.declared[ours].bounds for ours, hs3 in writer.parameters.items()}
 
 
 def _domain(name: str, members: list[str], ranges: Mapping[str, tuple[float, float]]) -> Document:
@@ -286,12 +302,12 @@ def _point(writer: _Writer) -> list[Document]:
     return values
 
 
-def _root_internal(writer: _Writer, channels: list[Document], name: str) -> Document:
+def _root_internal(workspace: Workspace, distributions: list[str], names: list[str]) -> Document:
     """What ROOT needs to put the channels together again."""
-    labels = [channel.name for channel in writer.workspace.channels]
+    labels = [channel.name for channel in workspace.channels]
     common = {"index_cat": "channelCat", "indices": list(range(len(labels))), "labels": labels}
     return {
-        "ModelConfigs": {name: {"mcName": "ModelConfig", "pdfName": "simPdf"}},
+        "ModelConfigs": {name: {"mcName": "ModelConfig", "pdfName": "simPdf"} for name in names},
         "combined_datasets": {"obsData": common},
-        "combined_distributions": {"simPdf": common | {"distributions": [c["name"] for c in channels]}},
+        "combined_distributions": {"simPdf": common | {"distributions": distributions}},
     }

@@ -18,6 +18,7 @@ from scipy import optimize, stats
 import infer
 from infer.constraints import Normal, Poisson
 from infer.errors import InputError, WorkspaceError
+from infer.io.conversion import convert
 from infer.io.datacards import DatacardWorkspace, read_datacard
 from tests.runner import Run, runner
 
@@ -132,7 +133,7 @@ def test_limits_of_the_counting_experiment_are_those_that_combine_quotes(tmp_pat
 
 def test_on_off_measurement_has_the_profile_of_the_textbook(tmp_path: Path) -> None:
     """gmN: n_on ~ Poisson(r s + alpha b), n_off ~ Poisson(b); the b that maximises at given r solves a quadratic."""
-    text = HEAD.replace("rate 5 10", "rate 5 10") + "cr gmN 20 - 0.5\n"
+    text = HEAD + "cr gmN 20 - 0.5\n"
     likelihood, data = card(tmp_path, text).likelihood()
     assert likelihood.parameters["cr"].constraint == Poisson(20.0)
 
@@ -460,6 +461,26 @@ def test_commands_read_datacards(tmp_path: Path, run: Run) -> None:
     with pytest.raises(WorkspaceError, match="neither measurements nor patches"):
         infer.read_workspace(path, measurement="m")
     assert any("in units of the 4 events" in remark for remark in likelihood.remarks)
+
+
+def test_cards_become_workspaces_where_these_can_hold_them(tmp_path: Path) -> None:
+    """A gmN on one bin is a shapesys; by how much pyhf's interpolation differs is said; the rest is refused by name."""
+    path = write(tmp_path, REALISTIC.replace("1.50", "0.70/1.50"))
+    result = convert(path, tmp_path / "workspace.json")
+    assert result.formats == ("datacard", "pyhf")
+    assert result.faithful
+    assert any("factors differ by up to 0.0" in remark for remark in result.remarks)
+    likelihood, data = infer.read_workspace(tmp_path / "workspace.json")
+    own, own_data = infer.read_workspace(path)
+    for n in (0.7, 1.2):  # pyhf's code 4 is the code of Combine at 0 and beyond one standard deviation
+        values = {"r": 0.4, "xs_ggWW": 1.5, "xs_ggH": -1.0}
+        ours = twice_nll(own, own_data, {**values, "WW_norm": n})
+        assert twice_nll(likelihood, data, {**values, "WW_norm[0]": n}) == pytest.approx(ours, abs=1e-10)
+    shared = HEAD + "a gmN 10 0.5 1\nb lnU - 1.2\n"
+    with pytest.raises(WorkspaceError, match=r"no place for .*'a' with Poisson\(scale=10.0\) at 10 .*'b' with none"):
+        convert(write(tmp_path, shared), tmp_path / "other.json")
+    with pytest.raises(InputError, match="a datacard of CMS Combine can be read but not written"):
+        convert(tmp_path / "workspace.json", tmp_path / "card.out", to="datacard")
 
 
 def replaced(old: str, new: str) -> str:
