@@ -46,10 +46,12 @@ from infer.inference.profiles import Interval, Scan, interval, scan  # noqa: E40
 from infer.inference.toy_limits import ToyReference  # noqa: E402
 from infer.inference.toys import Toys, toys  # noqa: E402
 from infer.inference.yields import Yields, yields  # noqa: E402
+from infer.io.histograms import from_histograms  # noqa: E402
 from infer.likelihood import Correlated, Fixed, Likelihood, Product, Redeclared, Renamed  # noqa: E402
 from infer.likelihoods.histfactory.model import HistFactory, Interpolation  # noqa: E402
 from infer.measurement import Measurement  # noqa: E402
 from infer.parameters import Parameter, Parameters  # noqa: E402
+from infer.simplified.simplify import Simplified, simplify  # noqa: E402
 
 __all__ = [
     "Asymptotic",
@@ -97,6 +99,7 @@ __all__ = [
     "Scheme",
     "Settings",
     "Significance",
+    "Simplified",
     "ToyReference",
     "Toys",
     "UntrustworthyError",
@@ -113,6 +116,7 @@ __all__ = [
     "coverage",
     "derived",
     "fit",
+    "from_histograms",
     "goodness",
     "hypothesis_test",
     "impacts",
@@ -125,6 +129,7 @@ __all__ = [
     "read_workspace",
     "scan",
     "significance",
+    "simplify",
     "toys",
     "upper_limit",
     "yields",
