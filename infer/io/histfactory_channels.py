@@ -13,8 +13,8 @@ ROOT multiplies samples that are not normalised by theory by the value of the lu
 
 In pyhf's format the constraint of a ``staterror`` is Gaussian and that of a ``shapesys`` Poisson. So a ShapeSys with a
 Gaussian constraint is a staterror of one sample, and Poisson StatErrors of one sample are a shapesys: the same
-functions. Poisson StatErrors that several samples share have no equal, become Gaussian, and are remarked upon.
-A bin below the threshold has uncertainties of zero, which hold it.
+functions. Poisson StatErrors that several samples share have no equal there: they are a staterror in the workspace, and
+`histfactory_model` gives them their constraint. A bin below the threshold has uncertainties of zero, which hold it.
 """
 
 from __future__ import annotations
@@ -335,12 +335,6 @@ def _stat_errors(node: Node, name: str, safe: str, samples: Sequence[_Sample], r
     reading.stat[name] = StatConfig(modifier, threshold, constraint, {s: b for s, b in below.items() if b})
     if held:
         remark = f"bins with a statistical uncertainty below {threshold:g} of their content are held: {{}}"
-        reading.notes.add(remark, safe)
-    if constraint == "Poisson" and kind == "staterror":
-        remark = (
-            "StatErrors with a Poisson constraint that several samples share became a staterror, whose constraint is "
-            "Gaussian: pyhf's format has no other, and the likelihood differs where few events were simulated ({})"
-        )
         reading.notes.add(remark, safe)
 
 

@@ -46,7 +46,9 @@ def test_b16_stat_error_config_goes_through_json(tmp_path: Path) -> None:
     two_uncertain_samples(tmp_path / "xml", '<StatErrorConfig RelErrorThreshold="0.05" ConstraintType="Poisson"/>')
     to_json = convert(tmp_path / "xml" / "top.xml", tmp_path / "ws.json")
     assert any("thresholds and constraint types are in ws.histfactory.json" in r for r in to_json.remarks)
-    convert(tmp_path / "ws.json", tmp_path / "again")
+    assert any("those of StatErrors became Gaussian" in r for r in to_json.remarks)
+    assert not to_json.faithful
+    assert convert(tmp_path / "ws.json", tmp_path / "again").faithful
     assert 'RelErrorThreshold="0.05" ConstraintType="Poisson"' in xml(tmp_path / "again", "channels/SR.xml")
     first, second = (read_model(tmp_path / name) for name in ("xml", "again"))
     assert second.stat == first.stat

@@ -277,9 +277,6 @@ def test_b16_stat_error_config_survives(tmp_path: Path, config: str, held: bool,
     model = read_histfactory(tmp_path / "xml" / "top.xml")
     second = 0.0 if held else 1.2
     assert stat_data(model.workspace)["bkg"] == pytest.approx([6.0, second, 0.0], rel=1e-15)
-    assert any("became a staterror, whose constraint is Gaussian" in r for r in model.remarks) == (
-        constraint == "Poisson"
-    )
     assert any("below 0.05 of their content are held" in r for r in model.remarks) == held
     write_histfactory(model.workspace, tmp_path / "again", stat=model.stat)
     assert f'ConstraintType="{constraint}"' in xml(tmp_path / "again", "channels/SR.xml")
@@ -288,6 +285,27 @@ def test_b16_stat_error_config_survives(tmp_path: Path, config: str, held: bool,
     assert stat_data(again.workspace) == stat_data(model.workspace)
     assert again.stat == model.stat
     assert model.stat["SR"].below == ({"bkg": {1: 1.2}, "qcd": {1: 1.6}} if held else {})
+
+
+def test_b16_poisson_constraints_are_counts(tmp_path: Path) -> None:
+    """B16: -2 ln L by hand, in bins of 10 %, 2 % and no uncertainty; the bin below the threshold does not move."""
+    two_uncertain_samples(tmp_path / "xml", '<StatErrorConfig RelErrorThreshold="0.05" ConstraintType="Poisson"/>')
+    model, data = read_workspace(tmp_path / "xml" / "top.xml")
+    assert isinstance(model, HistFactory)
+    assert [p.fixed for p in model.parameters.values()] == [False, False, True, True]
+    assert {p.group for n, p in model.parameters.items() if n != "mu"} == {"mc_stat"}
+
+    def by_hand(mu: float, gamma: float) -> float:
+        rates = np.array([10.0 * mu + 100.0 * gamma, 10.0 * mu + 100.0, 10.0 * mu + 100.0])
+        main = 100.0 * np.log(rates) - rates
+        return -2.0 * float(main.sum() + 100.0 * np.log(100.0 * gamma) - 100.0 * gamma)  # tau = 1 / 0.1^2
+
+    start = {"mu": 1.0, "staterror_SR[0]": 1.0, "staterror_SR[1]": 1.0, "staterror_SR[2]": 1.0}
+    for mu, gamma in ((0.5, 1.1), (2.0, 0.8), (0.1, 1.5)):
+        moved = start | {"mu": mu, "staterror_SR[0]": gamma}
+        difference = twice_nll(model, data, moved) - twice_nll(model, data, start)
+        assert difference == pytest.approx(by_hand(mu, gamma) - by_hand(1.0, 1.0), abs=1e-9)
+    assert data.aux.tolist() == pytest.approx([100.0, 1.0, 1.0])
 
 
 def test_b16_poisson_stat_errors_of_one_sample_are_exact(tmp_path: Path) -> None:
