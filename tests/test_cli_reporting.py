@@ -72,7 +72,9 @@ def test_report_as_json(run: Run, small: Path, tested: Path, tmp_path: Path) -> 
     assert page.all("title")[0].text == "A search"
     assert "70.00 %" in page.section("coverage").text
     provenance = record["provenance"]
-    assert provenance["command"].startswith("infer report ws.json --fix lumi=1 --out out --coverage coverage.json --limit")
+    assert provenance["command"].startswith(
+        "infer report ws.json --fix lumi=1 --out out --coverage coverage.json --limit"
+    )
     assert provenance["input"] == "ws.json"
     assert provenance["digest"].startswith("ws.json sha256:")
     assert str(tmp_path) not in page.source + json.dumps(record)
@@ -110,6 +112,25 @@ def test_an_untrustworthy_fit_has_exit_code_1(run: Run, tmp_path: Path) -> None:
     assert ran.json["trustworthy"] is False
     assert ran.json["files"] == ["index.html", "result.json"]
     assert "This result cannot be trusted." in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+
+
+def test_hidden_data_stay_hidden(run: Run, small: Path, tmp_path: Path) -> None:
+    """Expected data in the place of the observed ones: the page says so first, and counts nothing that was observed."""
+    out = tmp_path / "out"
+    assert run("report", small, "--out", out, "--no-figures", "--blind-data").code == 0
+    page = Page((out / "index.html").read_text(encoding="utf-8"))
+    assert "Blinded: not the observed data" in page.all("p", class_="alarm")[0].text
+    written = page.source + (out / "result.json").read_text()
+    observed = valid_workspace()["observations"]
+    assert all(str(int(sum(channel["data"]))) not in page.section("channels").text for channel in observed)
+    assert str(observed[0]["data"]) not in written
+    assert "templates" not in page.section("findings").text
+
+
+def test_secret_offsets_are_refused(run: Run, small: Path, tmp_path: Path) -> None:
+    """Data beside a model give an offset away."""
+    options = ("--blind-offset", "xyzzy", "--blind-width", "1")
+    assert "does not go with infer report" in run("report", small, "--out", tmp_path, *options).complaint
 
 
 @pytest.mark.parametrize(

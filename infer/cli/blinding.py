@@ -35,7 +35,7 @@ SHIFTED = frozenset({"fit", "measure", "scan", "contour", "impacts", "toys", "co
 """Commands that show nothing that depends on a secret offset, except through the offset itself."""
 
 EXPECTED = SHIFTED | frozenset(
-    {"inspect", "derived", "yields", "limit", "cls", "significance", "test", "neyman", "pvalue", "posterior"}
+    {"inspect", "derived", "yields", "limit", "cls", "significance", "test", "neyman", "pvalue", "posterior", "report"}
 )
 """Commands that look at data through the likelihood alone, so that hidden data stay hidden."""
 

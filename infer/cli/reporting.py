@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from infer.cli.blinding import blinding
 from infer.cli.common import JSON, POI, VERIFY, Input, leave, print_result, takes_likelihood, working
 from infer.cli.inspecting import templates_of
 from infer.cli.measuring import named_groups
@@ -70,7 +71,7 @@ def report(
         limit=cl if limit else None,
         significance=significance,
         coverage=tested,
-        workspace=templates_of(given),
+        workspace=None if blinding() else templates_of(given),  # the file has the observed data
         title=title,
         provenance=_provenance(reports, click.get_current_context()),
     )

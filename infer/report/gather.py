@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from infer.api import measure
+from infer.blinding import require_true_values
 from infer.data import Data
 from infer.errors import ParameterError
 from infer.inference.breakdown import Groups
@@ -92,6 +93,7 @@ def build_report(
     asked, settings = questions or Questions(), settings or Settings()
     if definition == "bootstrap":
         raise ParameterError("a report draws no toys: definition must be observables, conditional or shifted.")
+    require_true_values(likelihood, "a report")
     measured = measure(
         likelihood, data, poi=poi, definition=definition, groups=groups, settings=settings, verify=verify
     )
