@@ -307,7 +307,7 @@ def _evidence_lines(m: Measurement) -> list[str]:
         f"Interval: {m.interval}, {100 * m.cl:.4g} % CL.",
         f"Fit: {'; '.join(c.objections) or _credentials(c)}.",
         *(_coverage_line(point, m.coverage) for point in points if m.coverage),
-        *(f"Note: {notice}" for notice in c.notices),
+        *(f"Note: {notice}" for notice in c.notices if notice != str(c.blinded)),  # that one stands above
     ]
 
 

@@ -20,7 +20,7 @@ from tests.io.broken import valid_workspace
 from tests.runner import Run, runner
 from tests.test_api import write
 
-OFFSET = ("--blind-offset", "open sesame", "--blind-width", "3")
+OFFSET = ("--blind-offset", "shibboleth", "--blind-width", "3")
 ASKED: dict[str, tuple[object, ...]] = {
     "fit": (),
     "measure": (),
@@ -85,7 +85,7 @@ def numbers(record: object) -> Iterator[float]:
 def secrets(path: Path) -> dict[str, float]:
     """What must not be seen: the best fit, the ends of its interval, and the offset itself, also as a start value."""
     likelihood, data = infer.read_workspace(path)
-    hidden = infer.blind(likelihood, phrase="open sesame", widths={"mu": 3.0})
+    hidden = infer.blind(likelihood, phrase="shibboleth", widths={"mu": 3.0})
     best = infer.fit(likelihood, data)
     ends = infer.interval(likelihood, data, fitted=best)
     at = likelihood.parameters.position("mu")
@@ -125,7 +125,7 @@ def test_an_offset_hides_the_true_value(run: Run, small: Path, tmp_path: Path, c
         assert not [x for x in read if abs(x - secret) < 6e-6], name
     assert blinded.json["blinded"]["widths"] == {"mu": 3.0}
     assert "secret offset of at most 3" in text
-    assert "open sesame" not in text + blinded.out
+    assert "shibboleth" not in text + blinded.out
 
 
 @pytest.mark.parametrize("command", params(EXPECTED & set(ASKED) | {"yields", "limit", "inspect"}))
@@ -173,7 +173,7 @@ def test_options_that_contradict_each_other(run: Run, small: Path) -> None:
 
 def test_the_parameter_that_is_blinded(run: Run, small: Path) -> None:
     """That of --poi, or those that are named."""
-    phrase = ("--blind-offset", "open sesame")
+    phrase = ("--blind-offset", "shibboleth")
     assert run("fit", small, "--poi", "tt", *phrase, "--blind-width", "1", "--json").json["blinded"]["widths"] == {
         "tt": 1.0
     }

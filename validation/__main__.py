@@ -207,7 +207,7 @@ def bench_inference(
     cores: int,
     results: Path,
 ) -> None:
-    """Whole inference tasks, this package beside its peers: rankings."""
+    """Whole inference tasks, this package beside its peers: rankings, limits, contours."""
     options = inference.Options((peers or default_peers()).absolute(), repeats, limit, cores)
     tasks = [t for t in inference.TASKS if not task or t.name in task]
     entries = inference.run([(t, chosen(names or t.default, folder)) for t in tasks], options)

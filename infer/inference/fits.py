@@ -166,7 +166,8 @@ class FitResult:
         """Every parameter with its uncertainty, and the certificate, as plain text."""
         width = max(len(name) for name in self.parameters)
         lines = [f"  {name:<{width}}  {_numbers(self, name)}" for name in self.parameters]
-        notices = [f"Note: {notice}" for notice in self.certificate.notices]
+        c = self.certificate
+        notices = [f"Note: {notice}" for notice in c.notices if notice != str(c.blinded)]  # that one stands above
         return "\n".join([str(self), "", *lines, *notices])
 
     def __str__(self) -> str:
@@ -364,9 +365,15 @@ def _certificate(
         positive_definite=bool(minimum.positive_definite),
         smallest_eigenvalue=_smallest_eigenvalue(minimum),
         at_bound=tuple(parameters.names[i] for i in np.flatnonzero(held)),
-        notices=(*likelihood.remarks, *likelihood.remarks_at(jnp.asarray(minimum.theta), data.main)),
+        notices=_notices(likelihood, data, minimum),
         blinded=likelihood.blinding,
     )
+
+
+def _notices(likelihood: Likelihood, data: Data, minimum: Minimum) -> tuple[str, ...]:
+    """What the model says of itself, what it says of its best fit, and what is hidden."""
+    hidden = () if likelihood.blinding is None else (str(likelihood.blinding),)
+    return (*likelihood.remarks, *likelihood.remarks_at(jnp.asarray(minimum.theta), data.main), *hidden)
 
 
 def _smallest_eigenvalue(minimum: Minimum) -> float | None:

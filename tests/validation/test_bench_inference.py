@@ -66,3 +66,13 @@ def test_our_own_program_answers(tmp_path: Path) -> None:
     (entry,) = inference.run([(replace(RANKING, tools=(INFER,)), [SEARCH])], Options(tmp_path, 1, 300.0, 1))
     assert (entry.converged, entry.note, entry.n_warm) == (True, "", 1)
     assert {"jes up", "jes down", "jes prefit_up", "jes prefit_down"} <= set(entry.numbers)
+
+
+@pytest.mark.slow
+def test_contours_are_asked_of_ours(tmp_path: Path) -> None:
+    """The program gives the corners of the grid; none of the best fit's depth, all of them far from it."""
+    task = next(task for task in TASKS if task.name == "contour")
+    (entry,) = inference.run([(task, [SEARCH])], Options(tmp_path, 1, 300.0, 1))
+    assert (entry.converged, entry.note) == (True, "")
+    assert set(entry.numbers) == {"0,0", "0,-1", "-1,0", "-1,-1"}
+    assert min(entry.numbers.values()) > 1.0

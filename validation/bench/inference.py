@@ -63,6 +63,18 @@ TASKS = (
         comparable=True,
         default=("2018-22_SSd", "2018-31_SRA", "2019-09_onshell"),
     ),
+    Task(
+        name="contour",
+        title="Contours",
+        question=(
+            "The profile likelihood of the parameter of interest and the first other parameter, on a grid of 50 x 50 "
+            "points, each a fit with a certificate. Numbers are the corners of the grid. No peer is asked: their scans "
+            "of two parameters make one fit after the other, and take 2500 times what a fit takes them."
+        ),
+        tools=(Tool("infer", "run_infer_contour"),),
+        comparable=False,
+        default=("agc_ttbar", "atlas_tttt"),
+    ),
 )
 
 
