@@ -195,12 +195,16 @@ def tables_of(
         limit: What ``infer limit --json`` says.
 
     Raises:
-        ParameterError: A parameter is unknown, or the measurement has no certificate.
+        ParameterError: A parameter is unknown, or the measurement has no certificate or is blinded.
         WorkspaceError: A record of coverage or limits lacks an entry.
     """
     if not measurement.certificate.trustworthy:
         reason = "; ".join(measurement.certificate.objections)
         raise ParameterError(f"a result that is not trustworthy is not published ({reason}); repair the fit first.")
+    if measurement.certificate.blinded is not None:
+        raise ParameterError(
+            f"a blinded result is not published ({measurement.certificate.blinded}); unblind it first."
+        )
     unit = unit or measurement.unit
     tables = [_result(measurement, unit), _budget(measurement, unit), _parameters(measurement)]
     tables += _matrices(fitted, correlated)

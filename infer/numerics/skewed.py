@@ -15,6 +15,7 @@ point (|x|, sqrt(8 - x^2)), x = m3 / m2^(3/2), and the last one in the form that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,25 +45,29 @@ class SkewedYields:
     repaired: float
 
 
-def skewed_yields(mean: FloatArray, covariance: FloatArray, third: FloatArray) -> SkewedYields:
+def skewed_yields(
+    mean: FloatArray, covariance: FloatArray, third: FloatArray, *, names: Sequence[str] | None = None
+) -> SkewedYields:
     """Coefficients from moments.
 
     Args:
         mean: With shape (N,).
         covariance: With shape (N, N), of positive variances.
         third: Third central moments with shape (N,).
+        names: What the bins are called in messages; None counts them.
 
     Raises:
         InputError: A variance is not positive, or a bin is more skewed than a quadratic function can be, which has
             m3^2 <= 8 m2^3.
     """
     variance = np.diagonal(covariance)
-    for i in np.flatnonzero(~(variance > 0.0)):
-        raise InputError(f"bin {i} has the variance {variance[i]:g}; leave out bins that do not vary.")
+    called = names or [f"bin {i}" for i in range(len(mean))]
+    for i in np.flatnonzero(~(variance > 0.0)).tolist():
+        raise InputError(f"{called[i]} has the variance {variance[i]:g}; leave out bins that do not vary.")
     skewness = third / variance**1.5
-    for i in np.flatnonzero(np.abs(skewness) > np.sqrt(8.0)):
+    for i in np.flatnonzero(np.abs(skewness) > np.sqrt(8.0)).tolist():
         raise InputError(
-            f"bin {i} has the skewness {skewness[i]:.3g}, and no quadratic function of a normal number exceeds "
+            f"{called[i]} has the skewness {skewness[i]:.3g}, and no quadratic function of a normal number exceeds "
             f"{np.sqrt(8.0):.3g}; take the covariance or the linear form."
         )
     angle = 4.0 * np.pi / 3.0 + np.arctan2(np.sqrt(np.maximum(8.0 - skewness**2, 0.0)), np.abs(skewness)) / 3.0

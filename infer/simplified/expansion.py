@@ -132,11 +132,15 @@ def expand(
         settings: Settings of the fit.
 
     Raises:
-        ParameterError: The main data are no counts, or a name or setting is impossible.
+        ParameterError: The main data are no counts, the likelihood is blinded, or a name or setting is impossible.
         UntrustworthyError: The fit has no certificate.
     """
     if at not in POINTS:
         raise ParameterError(f"at must be one of {', '.join(POINTS)}, got {at!r}.")
+    if likelihood.blinding is not None:
+        raise ParameterError(
+            f"a simplified likelihood is a document that cannot say it is blinded ({likelihood.blinding}); unblind it."
+        )
     settings = settings or Settings()
     declared = settings.applied(likelihood.parameters)
     name = declared.poi if poi is None else poi

@@ -54,11 +54,13 @@ def skewed_form(
     yields = np.asarray(_backgrounds(likelihood, jnp.asarray(theta), data.main))[:, inside]
     mean = np.mean(yields, axis=0)
     centred = yields - mean
-    background = skewed_yields(mean, centred.T @ centred / len(yields), np.mean(centred**3, axis=0))
+    sizes = [Region(n, size) for n, size in zip(expansion.channels, expansion.n_bins, strict=True) if n in kept]
+    called = [f"bin {b} of channel {region.name!r}" for region in sizes for b in range(region.n_bins)]
+    third = np.mean(centred**3, axis=0)
+    background = skewed_yields(mean, centred.T @ centred / len(yields), third, names=called)
     remarks = [*modes.remarks]
     if background.repaired > 1e-6:
         remarks.append(f"correlations moved by up to {background.repaired:.2g} to be those of normal numbers")
-    sizes = [Region(n, size) for n, size in zip(expansion.channels, expansion.n_bins, strict=True) if n in kept]
     poi = expansion.fitted.parameters[expansion.poi]
     observed = expansion.observed[inside]
     return Form(

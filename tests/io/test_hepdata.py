@@ -204,6 +204,9 @@ def test_what_cannot_be_published_is_said(records: Records, tmp_path: Path) -> N
     lost = dataclasses.replace(m, certificate=dataclasses.replace(m.certificate, converged=False))
     with pytest.raises(infer.ParameterError, match="is not published"):
         tables_of(lost, best)
+    hidden = dataclasses.replace(m.certificate, blinded=infer.Blinding("offset", (("mu", 1.0),), "01234567"))
+    with pytest.raises(infer.ParameterError, match="a blinded result is not published"):
+        tables_of(dataclasses.replace(m, certificate=hidden), best)
     with pytest.raises(infer.ParameterError, match="unknown parameter"):
         tables_of(m, best, correlated=["mmu"])
     with pytest.raises(infer.WorkspaceError, match="the coverage record: results is null"):

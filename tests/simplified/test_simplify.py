@@ -73,7 +73,7 @@ def built(document: dict[str, Any]) -> tuple[HistFactory, infer.Data]:
     return HistFactory.of(parse_workspace(document))
 
 
-@pytest.mark.parametrize("at", ["best-fit", "background"])
+@pytest.mark.parametrize("at", ["best-fit", pytest.param("background", marks=pytest.mark.slow)])
 def test_the_covariance_form_of_a_linear_likelihood_is_exact(at: str) -> None:
     """Nuisance parameters on straight lines, with normal constraints: the profile is the same to 1e-8."""
     result = simplify(*built(linear_workspace(signal_moves=False)), at=at, points=7, limits=at == "background")
@@ -125,7 +125,7 @@ def test_channels_with_a_percent_of_the_information_are_kept() -> None:
     assert expansion.informative() == ("SR",)
 
 
-@pytest.mark.parametrize("form", ["covariance", "linear"])
+@pytest.mark.parametrize("form", [pytest.param("covariance", marks=pytest.mark.slow), "linear"])
 def test_the_best_fit_is_that_of_the_full_likelihood(form: str) -> None:
     """All seven modifiers: expanded at the best fit, both have the same stationary point."""
     document = valid_workspace()
@@ -191,6 +191,8 @@ def test_what_cannot_be_simplified_is_said() -> None:
         simplify(likelihood, data, points=1)
     with pytest.raises(infer.ParameterError, match="'mu' is fixed"):
         simplify(likelihood, data, settings=infer.Settings(fixed={"mu": 1.0}))
+    with pytest.raises(infer.ParameterError, match="cannot say it is blinded"):
+        simplify(infer.blind(likelihood, phrase="secret", widths={"mu": 1.0}), data)
     masses = infer.read_workspace(WORKSPACES / "higgs_mass.json")
     with pytest.raises(infer.ParameterError, match="needs counts in bins"):
         simplify(*masses)
