@@ -4,4 +4,6 @@
 2. ``compute.py`` builds each of them with ROOT's own HistFactory classes and writes ``reference.json``;
    it needs ROOT, which lives in an environment of its own (``validation/bench/setup_peers.sh``).
 3. ``reference.py`` reads the stored values; the tests compare pyhf and this package with them.
+4. ``make_xml.py`` writes the workspaces as HistFactory XML, and ``from_xml.py`` lets ROOT read that, into
+   ``xml_reference.json``.
 """
