@@ -87,7 +87,7 @@ def test_symmetrised_and_smoothed_in_turn(run: Run, small: Path, tmp_path: Path)
     assert record["digest"] == digest(read(one))
     ran = run("hygiene", "smooth", one, "--modifier", "jes", "--no-fit", "--to", two)
     assert ran.code == 0
-    assert "smooth 353qh-twice: 1 modifiers" in ran.out
+    assert "smooth 353qh-twice: 1 modifier\n" in ran.out
     assert f"Written to {two}" in ran.out
     history = read(tmp_path / "two.history.json")
     assert [step["transformation"] for step in history["steps"]] == ["symmetrise mirror-up", "smooth 353qh-twice"]

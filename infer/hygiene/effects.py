@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
 
 from infer.data import Data
 from infer.documents import fail
 from infer.errors import ParameterError, UntrustworthyError
-from infer.hygiene.history import Transformed
+from infer.hygiene.history import Step, Transformed
 from infer.hygiene.pruning import prune_names
 from infer.inference import breakdown
 from infer.inference.breakdown import Groups
@@ -21,6 +22,8 @@ from infer.inference.profiles import interval
 from infer.likelihood import Likelihood
 from infer.likelihoods.histfactory.model import HistFactory
 from infer.likelihoods.histfactory.spec import HistoSys, NormSys, parse_workspace
+
+FloatArray = npt.NDArray[np.float64]
 
 _SHOWN = 5  # groups of the budget that a table shows
 
@@ -72,12 +75,15 @@ class Effect:
         before: Result of the workspace that was given.
         after: Result of the new one.
         tolerance: How far it might have moved.
+        predicted: Shift in units of the uncertainty, and uncertainty after over before, to first order; None where
+            nothing was predicted.
     """
 
     poi: str
     before: Outcome
     after: Outcome
     tolerance: Tolerance
+    predicted: tuple[float, float] | None = None
 
     @property
     def shift(self) -> float | None:
@@ -124,6 +130,7 @@ class Effect:
             "after": _plain(self.after),
             "shift": self.shift,
             "widths": self.widths,
+            "predicted": None if self.predicted is None else list(self.predicted),
             "tolerance": asdict(self.tolerance),
             "harmless": self.harmless,
             "objections": list(self.objections),
@@ -143,6 +150,10 @@ class Effect:
         width = max(len(row[0]) for row in rows)
         lines = [f"  {name:<{width}}  {old:>14}  {new:>14}" for name, old, new in rows]
         moved = "" if self.shift is None else f"The best fit moves by {self.shift:+.3g} standard deviations. "
+        if self.predicted is not None:
+            moved += (
+                f"To first order: by {self.predicted[0]:+.3g}, with {self.predicted[1]:.4g} times the uncertainty. "
+            )
         verdict = "Within the tolerance." if self.harmless else f"Beyond the tolerance: {'; '.join(self.objections)}."
         return "\n".join([*lines, moved + verdict])
 
@@ -207,7 +218,7 @@ def measure_effect(
     left = _still_there(settings, new_likelihood)
     refitted = fit(new_likelihood, new_data, poi=name, settings=left)
     new = _outcome(new_likelihood, new_data, name, refitted, left, _groups_left(groups, new_likelihood))
-    return Effect(name, old, new, tolerance or Tolerance())
+    return Effect(name, old, new, tolerance or Tolerance(), after.predicted)
 
 
 def _still_there(settings: Settings, likelihood: Likelihood) -> Settings:
@@ -265,6 +276,84 @@ def _outcome(
     return replace(plain, groups=parts)
 
 
+@dataclass(frozen=True)
+class Linear:
+    r"""What freezing nuisance parameters at zero does to first order, from the covariance C of a best fit.
+
+    With S the parameters and :math:`\hat\alpha` their best fit, the parameter of interest moves by
+    :math:`-C_{\mu S} C_{SS}^{-1} \hat\alpha_S` and its variance shrinks by
+    :math:`C_{\mu S} C_{SS}^{-1} C_{S \mu}`, as a conditional normal distribution does.
+
+    Attributes:
+        names: Parameters.
+        best: Their best fit.
+        covariance: Covariance of the parameter of interest, which comes first, and of them.
+    """
+
+    names: tuple[str, ...]
+    best: FloatArray
+    covariance: FloatArray
+
+    @classmethod
+    def of(cls, fitted: FitResult, poi: str, names: Collection[str]) -> Linear | None:
+        """Those of some parameters that are neither fixed nor at a bound; None without a covariance."""
+        at = fitted.parameters.position(poi)
+        free = fitted.inactive.copy()
+        free[at] = True  # the parameter of interest also from its bound
+        kept = np.flatnonzero(free)
+        try:
+            np.linalg.cholesky(block := fitted.hessian[np.ix_(kept, kept)])
+        except np.linalg.LinAlgError:
+            return None
+        covariance = np.linalg.inv(block)
+        there = [int(i) for i in kept if fitted.parameters.names[i] in names and i != at]
+        rows = np.searchsorted(kept, np.asarray([at, *there]))
+        found = tuple(fitted.parameters.names[i] for i in there)
+        return cls(found, fitted.values[there], np.asarray(covariance[np.ix_(rows, rows)], dtype=float))
+
+    @property
+    def sigma(self) -> float:
+        """Uncertainty of the parameter of interest."""
+        return float(np.sqrt(self.covariance[0, 0]))
+
+    @property
+    def impacts(self) -> dict[str, float]:
+        """How far the parameter of interest moves, in units of its uncertainty, by name.
+
+        A parameter is held one standard deviation after the fit off its best fit, or at zero if that is farther away.
+        """
+        deviation = np.sqrt(np.diagonal(self.covariance)[1:])
+        correlation = np.abs(self.covariance[0, 1:]) / deviation / self.sigma
+        distance = np.maximum(np.abs(self.best) / deviation, 1.0)
+        return dict(zip(self.names, (correlation * distance).tolist(), strict=True))
+
+    def frozen(self, names: Collection[str]) -> tuple[float, float]:
+        """Shift in units of the uncertainty, and the uncertainty after over before, with several frozen at zero."""
+        at = np.asarray([i for i, name in enumerate(self.names) if name in names], dtype=int)
+        if at.size == 0:
+            return 0.0, 1.0
+        cross = self.covariance[0, 1 + at]
+        weights = np.linalg.solve(self.covariance[np.ix_(1 + at, 1 + at)], cross)
+        left = max(self.covariance[0, 0] - float(weights @ cross), 0.0)
+        return float(-weights @ self.best[at]) / self.sigma, float(np.sqrt(left)) / self.sigma
+
+    def negligible(self, below: float) -> dict[str, float]:
+        """Parameters whose impact is below a limit, as many as may be frozen together.
+
+        They are taken in the order of their impacts.  One is left out if, with it and all before it frozen, the
+        parameter of interest would move by more than the limit, or its uncertainty shrink by more: parameters that are
+        correlated do together what none does alone.
+        """
+        chosen: dict[str, float] = {}
+        for name, impact in sorted(self.impacts.items(), key=lambda item: item[1]):
+            if impact >= below:
+                break
+            shift, width = self.frozen({*chosen, name})
+            if abs(shift) <= below and 1.0 - width <= below:
+                chosen[name] = impact
+        return chosen
+
+
 def prune_by_impact(
     before: tuple[Likelihood, Data],
     document: Mapping[str, object],
@@ -272,10 +361,12 @@ def prune_by_impact(
     below: float,
     poi: str | None = None,
     settings: Settings | None = None,
-    history: Sequence[Any] = (),
+    history: Sequence[Step] = (),
     source: str = "workspace",
 ) -> Transformed:
-    """Drop systematics whose auxiliary data hardly move the parameter of interest; see `infer.hygiene.pruning`.
+    """Drop systematics that hardly move the parameter of interest, to first order; see `Linear.negligible`.
+
+    Systematics whose parameter is fixed or at a bound stay, since nothing is known of them to first order.
 
     Args:
         before: Likelihood and data of the workspace.
@@ -287,24 +378,24 @@ def prune_by_impact(
         source: What messages call the workspace.
 
     Raises:
-        UntrustworthyError: The fit has no certificate, or gives no uncertainty.
+        UntrustworthyError: The fit has no certificate, or gives no covariance.
         WorkspaceError: The limit is not positive.
     """
     if not 0.0 < below < 1.0:
         raise fail(source, f"the limit of impacts is {below:g}", "give a part of the uncertainty, such as 0.01")
     likelihood, data = before
     fitted = fit(likelihood, data, poi=poi, settings=settings)
-    name = require_poi(fitted)
-    sigma = fitted.uncertainty(name)
-    if fitted.certificate.objections or not sigma:
-        why = "; ".join(fitted.certificate.objections) or f"it gives {name} no uncertainty"
+    linear = Linear.of(fitted, require_poi(fitted), _systematics(document, source))
+    if fitted.certificate.objections or linear is None:
+        why = "; ".join(fitted.certificate.objections) or "it has no covariance with the parameter of interest released"
         raise UntrustworthyError(f"{source}: impacts need a fit that can be trusted: {why}; prune by norm and shape.")
-    setting = breakdown.prepare(likelihood, fitted, name, None)
-    moved = jnp.abs(breakdown.linear_response(setting).aux) / sigma
-    impacts = dict(zip(fitted.parameters.constrained, moved.tolist(), strict=True))
-    workspace = parse_workspace(document, source=source)
-    systematic = {
-        m.name for c in workspace.channels for s in c.samples for m in s.modifiers if isinstance(m, NormSys | HistoSys)
-    }
-    small = {n: x for n, x in impacts.items() if n in systematic and x < below}
-    return prune_names(document, small, limit=below, history=history, source=source)
+    small = linear.negligible(below)
+    done = prune_names(document, small, limit=below, history=history, source=source)
+    return replace(done, predicted=linear.frozen(small))
+
+
+def _systematics(document: Mapping[str, object], source: str) -> set[str]:
+    """Names of normsys and histosys."""
+    channels = parse_workspace(document, source=source).channels
+    modifiers = (m for channel in channels for sample in channel.samples for m in sample.modifiers)
+    return {m.name for m in modifiers if isinstance(m, NormSys | HistoSys)}

@@ -68,12 +68,15 @@ class Transformed:
         steps: What was done now.
         history: What had been done to the workspace that was given.
         skipped: How many modifiers were left alone, by reason.
+        predicted: Shift of the best fit in units of its uncertainty, and uncertainty after over before, to first
+            order; None where nothing was predicted.
     """
 
     document: Document
     steps: tuple[Step, ...]
     history: tuple[Step, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    predicted: tuple[float, float] | None = None
 
     def to_json_dict(self) -> dict[str, Any]:
         """The record as a JSON object, without the workspace."""
@@ -92,8 +95,8 @@ class Transformed:
 
     def table(self, top: int = 8) -> str:
         """The changes as plain text, the largest first."""
-        lines = [f"{name}: {n} modifiers" for name, n in self.counts.items()] or ["Nothing was changed."]
-        lines += [f"left alone: {n} modifiers ({reason})" for reason, n in self.skipped.items()]
+        lines = [f"{name}: {_n(n)}" for name, n in self.counts.items()] or ["Nothing was changed."]
+        lines += [f"left alone: {_n(n)} ({reason})" for reason, n in self.skipped.items()]
         ranked = sorted(self.steps, key=lambda step: -step.largest)
         for step in ranked[:top]:
             after = "gone" if step.after is None else f"norm {_pair(step.after)}"
@@ -108,8 +111,12 @@ class Transformed:
         return {"format": FORMAT, "digest": digest(self.document), "steps": steps}
 
 
+def _n(count: int) -> str:
+    return "1 modifier" if count == 1 else f"{count} modifiers"
+
+
 def _pair(norms: tuple[float, float]) -> str:
-    return " / ".join(f"{100 * norm:+.3g} %" for norm in norms)
+    return " / ".join(f"{100 * round(norm, 9) + 0.0:+.3g} %" for norm in norms)
 
 
 def history_path(path: Path) -> Path:

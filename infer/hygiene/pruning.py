@@ -5,8 +5,10 @@ By size: a systematic is dropped from a sample where it does less than stated.  
 sides.  A normsys goes if its norm is below the limit, a histosys if norm and shape are.  With ``parts``, a histosys
 whose shape alone is below becomes a normsys, and one whose norm alone is below gets the norm of the nominal template.
 
-By impact: a systematic is dropped from everywhere if its auxiliary datum, moved by one standard deviation, moves the
-parameter of interest by less than stated, to first order (see `infer.inference.impacts`, ``global-observables``).
+By impact: a systematic is dropped from everywhere if holding its parameter one standard deviation after the fit off its
+best fit, or at zero if that is farther away, moves the parameter of interest by less than stated, to first order, and
+if that holds for all that go together.  What moving its *auxiliary datum* does would not do: that is small also where
+the data measure the parameter well and pull it, and there dropping it moves the result far.
 
 What pruning does to a result is not known before it is measured: see `infer.hygiene.effects`.
 """

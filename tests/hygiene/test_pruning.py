@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infer.data import Data
 from infer.errors import UntrustworthyError, WorkspaceError
-from infer.hygiene.effects import Effect, Outcome, Tolerance, measure_effect, prune_by_impact
+from infer.hygiene.effects import Effect, Linear, Outcome, Tolerance, measure_effect, prune_by_impact
 from infer.hygiene.places import Targets
 from infer.hygiene.pruning import Limits, prune, prune_names
+from infer.inference import breakdown
 from infer.inference.fits import Settings, fit
 from infer.io.pyhf_json import load_document
 from infer.likelihoods.histfactory.model import HistFactory
@@ -149,20 +149,70 @@ def two_norms(small: float) -> Document:
     )
 
 
-def test_impacts_are_those_of_the_ranking() -> None:
-    """What goes has an impact below the limit, which is how far the fit moves with the datum, in units of sigma."""
+def test_impacts_are_those_of_refits() -> None:
+    """What goes has an impact below the limit: how far a fit moves with the parameter held, in units of sigma."""
     document = two_norms(0.001)
-    likelihood, data = built(document)
-    best = fit(likelihood, data)
+    before = built(document)
+    best = fit(*before)
+    sigma = float(best.uncertainties[best.parameters.position("mu")])
     moved = {}
-    for i, name in enumerate(likelihood.parameters.constrained):
-        sides = [fit(likelihood, Data(data.main, data.aux.at[i].add(step))).value("mu") for step in (-0.1, 0.1)]
-        moved[name] = abs(sides[1] - sides[0]) / 0.2 / float(best.uncertainties[likelihood.parameters.position("mu")])
-    done = prune_by_impact((likelihood, data), document, below=0.05)
+    for name in ("big", "small"):
+        at = best.parameters.position(name)
+        step = max(float(best.uncertainties[at]), abs(float(best.values[at])))
+        held = [fit(*before, settings=Settings(fixed={name: float(best.values[at]) + s * step})) for s in (-0.1, 0.1)]
+        moved[name] = abs(held[1].value("mu") - held[0].value("mu")) / 0.2 / sigma
+    linear = Linear.of(best, "mu", {"big", "small"})
+    assert linear is not None
+    assert linear.impacts == pytest.approx(moved, rel=2e-3)
+    done = prune_by_impact(before, document, below=0.05)
     assert {step.modifier for step in done.steps} == {"small"}
-    assert done.steps[0].settings["impact"] == pytest.approx(moved["small"], rel=1e-3)
+    assert done.steps[0].settings["impact"] == pytest.approx(moved["small"], rel=2e-3)
     assert moved["small"] < 0.05 < moved["big"]
-    assert prune_by_impact((likelihood, data), document, below=1e-9).document == document
+    assert prune_by_impact(before, document, below=1e-9).document == document
+
+
+def test_freezing_is_predicted_by_the_covariance() -> None:
+    """Shift and width of a normal model are exact: conditional means and variances of a normal distribution."""
+    covariance = np.asarray([[4.0, 1.0, -0.6], [1.0, 1.0, 0.2], [-0.6, 0.2, 0.8]])
+    linear = Linear(("a", "b"), np.asarray([0.5, -1.0]), covariance)
+    precision = np.linalg.inv(covariance)
+    both = linear.frozen({"a", "b"})
+    # with a and b frozen, the precision of mu is its diagonal entry, and its mean moves by -P^-1 P_mu,S (0 - best)
+    assert both[1] == pytest.approx((1.0 / precision[0, 0]) ** 0.5 / 2.0)
+    assert both[0] == pytest.approx(precision[0, 1:] @ [0.5, -1.0] / precision[0, 0] / 2.0)
+    assert linear.frozen({"a"}) == pytest.approx((-1.0 * 0.5 / 2.0, (3.0 / 4.0) ** 0.5))
+    assert linear.frozen(set()) == (0.0, 1.0)
+    assert linear.impacts == pytest.approx({"a": 0.5, "b": 0.6 / 0.8 / 2.0})  # b is held at zero, farther than a sigma
+
+
+def test_what_none_does_alone() -> None:
+    """Two parameters of small impact that are strongly correlated are not both dropped: together they move mu.
+
+    With a correlation of -0.99 and both at +1 in units of their uncertainties, frozen together they move mu by
+    2 * 0.03 / (1 - 0.99) = 6 in units of 0.03 and of its uncertainty, 0.06 / 0.01.
+    """
+    covariance = np.asarray(
+        [[1.0, 0.03, 0.03, 0.01], [0.03, 1.0, -0.99, 0.0], [0.03, -0.99, 1.0, 0.0], [0.01, 0, 0, 1.0]]
+    )
+    linear = Linear(("a", "b", "c"), np.asarray([1.0, 1.0, 0.0]), covariance)
+    assert linear.frozen({"a", "b"})[0] == pytest.approx(-6.0)
+    assert max(linear.impacts.values()) < 0.05
+    assert linear.negligible(0.05) == pytest.approx({"c": 0.01, "a": 0.03})
+
+
+def test_what_data_pull_is_not_dropped() -> None:
+    """A shape that the data measure well hardly depends on its auxiliary datum, and moves mu when it is dropped."""
+    tilt = tilted("slope", 4.0)
+    document = workspace({"SR": {"signal": ([4.0, 8.0, 20.0, 25.0, 8.0, 4.0], [MU]), "background": (NOMINAL, [tilt])}})
+    sides = tilt["data"]["hi_data"]
+    document["observations"][0]["data"] = [round(s + x) for s, x in zip([4, 8, 20, 25, 8, 4], sides, strict=True)]
+    before = built(document)
+    best = fit(*before)
+    datum = breakdown.linear_response(breakdown.prepare(before[0], best, "mu", None)).aux
+    sigma = best.uncertainty("mu")
+    assert sigma is not None
+    assert abs(float(datum[0])) / sigma < 0.1
+    assert prune_by_impact(before, document, below=0.1).steps == ()
 
 
 def test_effects_are_those_of_two_fits() -> None:
