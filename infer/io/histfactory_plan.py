@@ -221,8 +221,14 @@ def _remarks(workspace: Document, plan: Plan) -> Iterator[str]:
         yield f"staterrors of one sample became ShapeSys with a Gaussian constraint: {_shown(sorted(apart))}"
     if plan.lumi != 1.0:
         yield f"samples without lumi were divided by {plan.lumi:g}, by which ROOT multiplies them"
+    if below := sorted({m["name"] for _, _, m in uses(workspace) if m["type"] == "histosys" and _goes_below_zero(m)}):
+        yield f"templates of {_shown(below)} vary below 0: ROOT keeps the rate of a sample at 0 or above, infer does not"
     for measurement in workspace["measurements"]:
         yield from _measurement_remarks(measurement, plan)
+
+
+def _goes_below_zero(modifier: Document) -> bool:
+    return min(*modifier["data"]["lo_data"], *modifier["data"]["hi_data"], 0.0) < 0.0
 
 
 def _measurement_remarks(measurement: Document, plan: Plan) -> Iterator[str]:

@@ -168,6 +168,8 @@ def test_every_measurement_has_its_file(tmp_path: Path) -> None:
     assert [m["name"] for m in back["measurements"]] == ["search", "other"]
     assert deepest_difference(document, back) < 1e-10
     alone, _ = read_workspace(tmp_path / "xml" / "other.xml")
+    chosen, _ = read_workspace(tmp_path / "xml", measurement="other")
+    assert chosen.parameters == alone.parameters
     assert alone.parameters.poi == "tt"
     assert alone.parameters["mu"].bounds == (-1.0, 5.0)
     shared = second_measurement(valid_workspace(), poi="tt")
@@ -216,6 +218,14 @@ def test_a_staterror_over_two_channels(tmp_path: Path) -> None:
     held = {"name": "stat", "inits": [1.0, 1.1, 1.2, 1.3, 1.4], "fixed": True}
     document["measurements"][0]["config"]["parameters"].append(held)
     assert deepest_difference(document, there_and_back(document, tmp_path / "xml")) < 1e-10
+
+
+def test_templates_below_zero_are_remarked_upon(tmp_path: Path) -> None:
+    """ROOT cuts the rate of a sample off at zero."""
+    document = edited(put(*TTBAR, "modifiers", 1, "data", "lo_data", 2, -1.0))
+    remarks = write_histfactory(document, tmp_path / "xml")
+    assert any("templates of jes vary below 0" in remark for remark in remarks)
+    assert deepest_difference(document, read_histfactory(tmp_path / "xml").workspace) < 1e-10
 
 
 def test_staterrors_that_share_samples_are_refused(tmp_path: Path) -> None:
