@@ -10,7 +10,7 @@ Kraml, Waltenberger and Wardle, The simplified likelihood framework, arXiv:1809.
     m1_I = a_I + c_I,   m2_IJ = b_I b_J rho_IJ + 2 c_I c_J rho_IJ^2,   m3_I = 6 b_I^2 c_I + 8 c_I^3.
 
 `skewed_yields` solves these: eqs. 2.9 to 2.12 there, with arctan(sqrt(8 / x^2 - 1)) as the angle of the
-point (|x|, sqrt(8 - x^2)), x = m3 / m2^(3/2), and the last one in the form that does not divide by c_I c_J.
+point (abs x, sqrt(8 - x^2)), x = m3 / m2^(3/2), and the last one in the form that does not divide by c_I c_J.
 """
 
 from __future__ import annotations

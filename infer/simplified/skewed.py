@@ -1,9 +1,12 @@
 r"""The form with third moments: bins with mean, covariance and skewness of their background.
 
 The nuisance parameters are drawn from what the rest of the likelihood says of them, N(theta* - H^-1 g, H^-1) as in
-`forms`, and the background of the kept bins is evaluated at each draw by the full likelihood, with the parameter of
-interest at zero: so it need not be linear.  Mean, covariance and third moments of these become the coefficients of
-`infer.numerics.skewed` (arXiv:1809.05548, section 2 and eqs. 2.9 to 2.12).
+`forms`, and the kept bins are evaluated at each draw by the full likelihood, which need not be linear; less mu* s' they
+are the background, in which the signal moves as it does at the point of expansion.  Mean, covariance and third moments
+of these become the coefficients of `infer.numerics.skewed` (arXiv:1809.05548, section 2 and eqs. 2.9 to 2.12).
+
+The moments are those of the whole distribution: unlike the other forms, this one is no tangent to the full likelihood
+at the fit, and its best fit may be another.
 
 Draws come in pairs z and -z and are made to have the covariance one exactly, so that a linear background has the
 moments that `forms.covariance_form` gives, to rounding.
@@ -51,7 +54,8 @@ def skewed_form(
     rest = rest_of(likelihood, data, expansion, ~inside)
     modes = Modes.of(expansion, rest, inside)
     theta = _draws(expansion, modes, key)
-    yields = np.asarray(_backgrounds(likelihood, jnp.asarray(theta), data.main))[:, inside]
+    yields = np.asarray(_rates(likelihood, jnp.asarray(theta), data.main))[:, inside]
+    yields = yields - modes.signal * expansion.poi_value
     mean = np.mean(yields, axis=0)
     centred = yields - mean
     sizes = [Region(n, size) for n, size in zip(expansion.channels, expansion.n_bins, strict=True) if n in kept]
@@ -78,18 +82,17 @@ def skewed_form(
 
 
 def _draws(expansion: Expansion, modes: Modes, key: Key) -> FloatArray:
-    """Parameters with shape (D, P): nuisance parameters drawn, the parameter of interest at zero."""
+    """Parameters with shape (D, P): nuisance parameters drawn, the others as they are."""
     half = np.asarray(jax.random.normal(key, (N_DRAWS // 2, modes.moving.size)), dtype=float)
     half = half @ np.linalg.inv(np.linalg.cholesky(half.T @ half / len(half))).T
     z = np.concatenate([half, -half])
     theta = np.tile(expansion.theta, (len(z), 1))
-    theta[:, expansion.fitted.parameters.position(expansion.poi)] = 0.0
     theta[:, modes.moving] += np.linalg.solve(modes.root.T, (z + modes.along).T).T
     return theta
 
 
 @eqx.filter_jit
-def _backgrounds(likelihood: Likelihood, theta: Float[Array, "d p"], main: MainData) -> Float[Array, "d b"]:
+def _rates(likelihood: Likelihood, theta: Float[Array, "d p"], main: MainData) -> Float[Array, "d b"]:
     def total(t: Vector) -> Float[Array, " b"]:
         return jnp.concatenate([jnp.sum(c.expected, axis=0) for c in likelihood.counts(t, main)])
 
