@@ -74,6 +74,32 @@ def test_inspect_of_other_likelihoods(run: Run) -> None:
     assert record["findings"] == []
 
 
+CARD = """\
+imax 1
+jmax 1
+kmax 2
+bin SR
+observation 12
+bin SR SR
+process signal background
+process 0 1
+rate 5 8
+xsec lnN - 1.10
+odd lnN - 1.02/1.04
+"""
+
+
+def test_datacards_have_templates_too(run: Run, tmp_path: Path) -> None:
+    """Both sides of a lnN above 1 are found in a datacard of Combine; to change it, it must become a workspace."""
+    card = tmp_path / "card.txt"
+    card.write_text(CARD, encoding="utf-8")
+    record = run("inspect", card, "--no-fit", "--json").json
+    assert record["examined"] == ["templates", "parameters"]
+    (found,) = [f for f in record["findings"] if f["kind"] == "same-side"]
+    assert (found["parameters"], found["sample"], found["channel"]) == (["odd"], "background", "SR")
+    assert "make it one: infer convert" in run("hygiene", "prune", card, "--below-norm", "0.1").complaint
+
+
 # --------------------------------------------------------------------------------------------------- hygiene
 
 

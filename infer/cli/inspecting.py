@@ -9,13 +9,12 @@ import click
 import numpy as np
 
 from infer.cli.common import JSON, OUT, Input, print_result, takes_likelihood, working, write
+from infer.errors import InputError
 from infer.inspection import inspect_likelihood
-from infer.io.pyhf_json import read_document
+from infer.io.conversion import read_model
 from infer.likelihoods.histfactory.model import HistFactory
 from infer.likelihoods.histfactory.records import Workspace
 from infer.likelihoods.histfactory.spec import parse_workspace
-
-_DOCUMENTS = frozenset({".json", ".yaml", ".yml"})
 
 
 @click.command()
@@ -39,13 +38,13 @@ def inspect(given: Input, *, no_fit: bool, brief: bool, as_json: bool, out: Path
 
 
 def templates_of(given: Input) -> Workspace | None:
-    """The workspace as the file describes it; None where the file is no document of templates."""
-    path = given.path
-    if path is None or path.suffix not in _DOCUMENTS or not isinstance(given.likelihood, HistFactory):
+    """The workspace that a file describes, in whatever format; None where it has no templates that pyhf could say."""
+    if given.path is None or not isinstance(given.likelihood, HistFactory):
         return None
-    document = read_document(path, given.patch)
-    if "format" in document:
+    try:
+        model = read_model(given.path, patch=given.patch)
+    except InputError:  # it was read, so that this says only that it is no pyhf workspace
         return None
-    workspace, main = parse_workspace(document, source=path.name), np.asarray(given.data.main)
+    workspace, main = parse_workspace(model.workspace, source=given.path.name), np.asarray(given.data.main)
     seen = {c.name: main[c.first : c.first + c.n_bins] for c in given.likelihood.channels}
     return replace(workspace, observations=seen)  # those that are fitted: the file's may be hidden

@@ -22,6 +22,7 @@ from infer.hygiene.pruning import prune as prune_templates
 from infer.hygiene.transforming import SMOOTHINGS
 from infer.hygiene.transforming import smooth as smooth_templates
 from infer.hygiene.transforming import symmetrise as symmetrise_templates
+from infer.io.conversion import source_format
 from infer.io.pyhf_json import read_document
 from infer.likelihoods.histfactory.model import HistFactory
 from infer.numerics.smoothing import SYMMETRISATIONS
@@ -96,6 +97,8 @@ def _changes_templates(command: Command) -> Command:
 
 def _document(given: Input, to: Path | None) -> Document:
     path = given.path
+    if path is not None and isinstance(given.likelihood, HistFactory) and source_format(path) != "pyhf":
+        raise fail(str(path), "this is no pyhf workspace", "make it one: infer convert")
     if path is None or not isinstance(given.likelihood, HistFactory):
         remedy = "templates are those of pyhf workspaces"
         raise fail(str(path), f"this is a {type(given.likelihood).__name__} likelihood without templates", remedy)
