@@ -222,7 +222,7 @@ def _remarks(workspace: Document, plan: Plan) -> Iterator[str]:
     if plan.lumi != 1.0:
         yield f"samples without lumi were divided by {plan.lumi:g}, by which ROOT multiplies them"
     if below := sorted({m["name"] for _, _, m in uses(workspace) if m["type"] == "histosys" and _goes_below_zero(m)}):
-        yield f"templates of {_shown(below)} vary below 0: ROOT keeps the rate of a sample at 0 or above, infer does not"
+        yield f"templates of {_shown(below)} vary below 0: ROOT cuts the rate of a sample off at 0, infer does not"
     for measurement in workspace["measurements"]:
         yield from _measurement_remarks(measurement, plan)
 
