@@ -53,8 +53,8 @@ def read_workspace(
         path: A pyhf workspace, a datacard of CMS Combine (``.txt``), HistFactory XML (its top-level file), a document
             of HS3, or one of infer's own formats (published measurements, parametric densities, combinations), which
             its key ``format`` names.
-        measurement: Name of a measurement of a pyhf workspace, None takes the first; of an analysis of HS3; or of a
-            partial combination of published measurements, None takes all of them.
+        measurement: Name of a measurement of a pyhf workspace, None takes the first; of an analysis of HS3; of a
+            partial combination of published measurements, None takes all; or the mass that a datacard is read for.
         patch: ``patchset.json:name``, or the path of a JSON patch; for pyhf workspaces.
         interpolation: Interpolation codes of a pyhf workspace or datacard; None takes the defaults of pyhf or Combine.
 
@@ -161,9 +161,15 @@ def _own(document: dict[str, object], path: Path, measurement: str | None) -> tu
 def _datacard(
     path: Path, measurement: str | None, patch: str | None, interpolation: Interpolation | None
 ) -> tuple[Likelihood, Data]:
-    if measurement is not None or patch is not None:
-        raise fail(str(path), "a datacard has neither measurements nor patches", "leave them out")
-    return read_datacard(path).likelihood(interpolation=interpolation)
+    """A datacard; the measurement is the mass that it is read for."""
+    if patch is not None:
+        raise fail(str(path), "a datacard has no patches", "leave them out")
+    try:
+        mass = None if measurement is None else float(measurement)
+    except ValueError:
+        problem = f"a datacard has no measurement {measurement!r}"
+        raise fail(str(path), problem, "leave it out, or give the mass that $MASS stands for") from None
+    return read_datacard(path, mass=mass).likelihood(interpolation=interpolation)
 
 
 def _foreign(

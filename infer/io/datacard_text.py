@@ -1,8 +1,9 @@
 """The text of a CMS Combine datacard as records: what is written where, and nothing computed from it yet.
 
 A card has a head, in which channels, processes and rates are declared, and a body with one line per nuisance
-parameter or directive. The head ends with the line ``rate``. Lines that begin with ``#`` or ``--`` say nothing, and
-``#`` begins a comment anywhere. What is not understood is refused with its line number.
+parameter or directive. The head ends with the line ``rate``. Lines that begin with ``#`` or ``--`` say nothing, nor do
+titles before the first line of the head; ``#`` begins a comment anywhere. What is not understood is refused with its
+line number.
 
 Source: documentation of CMS Combine, "Preparing the datacard"; arXiv:2404.06614, section 3.
 """
@@ -17,6 +18,7 @@ from infer.documents import LIMIT, distinct, fail, listed
 from infer.errors import WorkspaceError
 from infer.io.datacard_records import KINDS, AutoStats, Card, Column, Nuisance, Param, RateParam, ShapeRule
 
+_HEAD = ("imax", "jmax", "kmax", "shapes", "bin", "observation", "process", "rate")
 _ELSEWHERE = {
     "shapeN": "interpolates logarithms of bins, for which there is no HistFactory modifier: write shape",
     "shapeN2": "interpolates logarithms of bins, for which there is no HistFactory modifier: write shape",
@@ -39,6 +41,7 @@ _ELSEWHERE = {
 class _Head:
     """What the head has said so far, as tokens."""
 
+    begun: bool = False
     declared: dict[str, int] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     observation: list[str] = field(default_factory=list)
@@ -63,7 +66,10 @@ def parse_card(text: str, *, source: str = "datacard") -> Card:
         if not stripped or re.fullmatch(r"[-=*\s]*", stripped) or stripped.startswith("--"):
             continue
         tokens = stripped.split()
-        if head.rate is None:
+        head.begun = head.begun or tokens[0] in _HEAD
+        if not head.begun:
+            card.remarks.append(f"line {line} is taken as a title: {' '.join(tokens)[:60]!r}")
+        elif head.rate is None:
             _head_line(card, head, tokens, line)
         else:
             _body_line(card, tokens, line)
@@ -94,8 +100,9 @@ def _head_line(card: Card, head: _Head, tokens: list[str], line: int) -> None:
             head.rate = rest
             _finish_head(card, head, place)
         case _:
-            known = "imax, jmax, kmax, shapes, bin, observation, process, rate"
-            raise fail(place, f"{key!r} begins no line of the head of a datacard", f"expected one of {known}")
+            raise fail(
+                place, f"{key!r} begins no line of the head of a datacard", f"expected one of {', '.join(_HEAD)}"
+            )
 
 
 def _declare(head: _Head, key: str, rest: list[str], place: str) -> None:
@@ -205,7 +212,7 @@ def _body_line(card: Card, tokens: list[str], line: int) -> None:
     elif kind == "autoMCStats":
         _add_auto_stats(card, name, rest, line)
     elif kind == "flatParam":
-        card.remarks.append(f"{place}: flatParam says nothing about {name!r}, which is free anyway")
+        card.remarks.append(f"line {line}: flatParam says nothing about {name!r}, which is free anyway")
     else:
         raise fail(place, f"{name!r} is of the type {kind!r}, which is not supported", _remedy(kind))
 

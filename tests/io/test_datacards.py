@@ -361,10 +361,16 @@ x lnN - 1.1 - 1.1
     path = write(tmp_path, text)
     with pytest.raises(WorkspaceError, match=r"line 7: the line shapes has \$MASS, and no mass is given"):
         read_datacard(path)
-    workspace = read_datacard(path, mass=120.0)
-    likelihood, data = workspace.likelihood()
+    likelihood, data = infer.read_workspace(path, measurement="120")
     np.testing.assert_allclose(expected(likelihood, {}), [45.0, 4.0, 2.0, 1.0])  # CR before SR
     np.testing.assert_array_equal(data.main, [50.0, 1.0, 2.0, 3.0])
+
+
+def test_titles_say_nothing(tmp_path: Path) -> None:
+    """As combineCards.py writes them, before the first line of the head."""
+    workspace = card(tmp_path, "Combination of ch1=a.txt  ch2=b.txt\n" + HEAD + "lumi lnN 1.1 - 10% on signal\n")
+    assert workspace.remarks == ("line 1 is taken as a title: 'Combination of ch1=a.txt ch2=b.txt'",)
+    assert workspace.likelihood()[0].parameters.names == ("r", "lumi")
 
 
 def weighted(values: list[float], uncertainties: list[float]) -> Any:
@@ -458,8 +464,10 @@ def test_commands_read_datacards(tmp_path: Path, run: Run) -> None:
     record = run("fit", path, "--json").json
     assert record["poi"] == "r"
     assert record["twice_nll"] == pytest.approx(infer.fit(likelihood, data).twice_nll, abs=1e-8)
-    with pytest.raises(WorkspaceError, match="neither measurements nor patches"):
+    with pytest.raises(WorkspaceError, match="has no measurement 'm'; leave it out, or give the mass"):
         infer.read_workspace(path, measurement="m")
+    with pytest.raises(WorkspaceError, match="a datacard has no patches"):
+        infer.read_workspace(path, patch="p.json")
     assert any("in units of the 4 events" in remark for remark in likelihood.remarks)
 
 
@@ -491,7 +499,7 @@ def replaced(old: str, new: str) -> str:
 
 BROKEN: dict[str, tuple[str, str]] = {
     "no rate": ("imax 1\nbin a\n", r"there is no line 'rate'"),
-    "unknown head": ("imx 1\n" + HEAD, r"line 1: 'imx' begins no line of the head"),
+    "unknown head": (replaced("jmax *", "jmx 1"), r"line 2: 'jmx' begins no line of the head .* one of imax, jmax"),
     "imax": (replaced("imax *", "imax 2"), r"line 9: imax says 2, but there are 1 channels"),
     "jmax": (replaced("jmax *", "jmax 5"), r"line 9: jmax says 5, but there are 1 processes less one"),
     "kmax": (replaced("kmax *", "kmax 1"), r"kmax says 1, but there are 0 nuisance parameters"),
