@@ -31,7 +31,7 @@ READING = (
     click.option(
         "--measurement",
         metavar="NAME",
-        help="Measurement of a pyhf workspace, or partial combination of published measurements.",
+        help="Measurement of a pyhf workspace, analysis of HS3, partial combination, or mass of a datacard.",
     ),
     click.option("--patch", metavar="FILE[:NAME]", help="A JSON patch, or one patch of a patchset."),
     click.option("--normsys-code", type=click.Choice(get_args(MultiplicativeCode)), help="Interpolation; code4."),
