@@ -34,7 +34,7 @@ def test_hepdata_writes_a_submission(run: Run, small: Path, tmp_path: Path) -> N
     coverage, limit = write(tmp_path / "coverage.json", COVERAGE), write(tmp_path / "limit.json", LIMIT)
     said = ("--cmenergies", 13000, "--reaction", "P P --> X", "--unit", "fb", "--comment", "Abstract.")
     record = run("hepdata", small, "--out", out, *said, "--coverage", coverage, "--limit", limit, "--json").json
-    assert set(record) == {"submission", "archive", "tables", "resources", "measurement"}
+    assert set(record) == {"submission", "archive", "validated", "tables", "resources", "measurement"}
     assert {"Result", "Yields SR", "Coverage", "Upper limits"} <= set(record["tables"])
     assert record["resources"] == ["workspace.json", "measurement.json"]
     assert {path.name for path in out.iterdir()} == {"result.json", "submission", "submission.tar.gz"}

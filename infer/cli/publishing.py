@@ -69,16 +69,19 @@ def hepdata(
         tables = _tables(given, measured, said.unit, extra)
     with TemporaryDirectory() as folder:
         resources = _resources(Path(folder), given, measured)
-        target, archive = write_submission(out, tables, about=said, resources=resources)
+        made = write_submission(out, tables, about=said, resources=resources)
     record = {
-        "submission": str(target),
-        "archive": str(archive),
+        "submission": str(made.folder),
+        "archive": str(made.archive),
+        "validated": made.validated,
         "tables": [table.name for table in tables],
         "resources": [resource.path.name for resource in resources],
         "measurement": measured.to_json_dict(),
     }
     write(out, record)
-    lines = [f"{measured}", "", *(f"  {table.file}: {table.name}" for table in tables), "", f"{archive}"]
+    checked = "valid by hepdata-validator" if made.validated else "not validated: pip install 'infer-hep[hepdata]'"
+    files = [f"  {table.file}: {table.name}" for table in tables]
+    lines = [f"{measured}", "", *files, "", f"{made.archive} ({checked})"]
     print_result(as_json, lambda: record, lambda: "\n".join(lines))
     leave(measured.certificate.trustworthy)
 

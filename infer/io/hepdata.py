@@ -378,9 +378,24 @@ def _entry(record: Any, key: str, kind: type, place: str) -> Any:
     return value
 
 
+@dataclass(frozen=True)
+class Submission:
+    """What was written.
+
+    Attributes:
+        folder: The submission.
+        archive: The same, packed.
+        validated: Whether hepdata-validator was installed, and has no objections.
+    """
+
+    folder: Path
+    archive: Path
+    validated: bool
+
+
 def write_submission(
     folder: Path, tables: Sequence[Table], *, about: About, resources: Sequence[Resource] = ()
-) -> tuple[Path, Path]:
+) -> Submission:
     """Write a submission, all of it or nothing.
 
     Args:
@@ -388,9 +403,6 @@ def write_submission(
         tables: Tables, with names of their own.
         about: What the submission says of itself.
         resources: Files to put beside the tables.
-
-    Returns:
-        The folder of the submission, and the archive.
 
     Raises:
         InputError: The folder cannot be written, or a folder ``submission`` is there that is none.
@@ -409,7 +421,7 @@ def write_submission(
             shutil.copyfile(resource.path, stage / resource.path.name)
         _write_yaml(stage / "submission.yaml", documents)
         _check_sizes(stage)
-        validate(stage)
+        validated = validate(stage)
         part = archive.with_name(archive.name + ".part")
         with tarfile.open(part, "w:gz") as packed:
             for file in sorted(stage.iterdir()):
@@ -421,7 +433,7 @@ def write_submission(
         raise InputError(f"{folder}: the submission cannot be written there ({problem.strerror}).") from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-    return target, archive
+    return Submission(target, archive, validated)
 
 
 def _documents(tables: Sequence[Table], about: About, resources: Sequence[Resource]) -> Iterator[Document]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,9 @@ def written(folder: Path, records: Records) -> tuple[Path, Path]:
     resource = folder / "workspace.json"
     resource.write_text("{}", encoding="utf-8")
     about = Resource(resource, "The likelihood", "HistFactory")
-    return write_submission(folder / "out", all_tables(records), about=ABOUT, resources=[about])
+    made = write_submission(folder / "out", all_tables(records), about=ABOUT, resources=[about])
+    assert made.validated
+    return made.folder, made.archive
 
 
 def load(path: Path) -> list[Any]:
@@ -224,3 +227,26 @@ def test_what_cannot_be_published_is_said(records: Records, tmp_path: Path) -> N
     with pytest.raises(infer.InputError, match="hepdata-validator refuses"):
         write_submission(tmp_path, uneven, about=ABOUT)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_validator_it_says_so(records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The submission is written, and marked as not validated."""
+    monkeypatch.setitem(sys.modules, "hepdata_validator.full_submission_validator", None)
+    made = write_submission(tmp_path / "out", tables_of(records.measurement, records.fit), about=ABOUT)
+    assert not made.validated
+    assert (made.folder / "submission.yaml").is_file()
+
+
+@pytest.mark.slow
+def test_a_published_likelihood(likelihoods: Path, tmp_path: Path) -> None:
+    """A published search at its bound: valid, and one-sided."""
+    likelihood, data = infer.read_workspace(likelihoods / "2018-22_SSd.json")
+    best, measured = infer.fit(likelihood, data), infer.measure(likelihood, data)
+    assert measured.one_sided
+    events = infer.yields(likelihood, data, fitted=best)
+    made = write_submission(tmp_path / "out", tables_of(measured, best, yields=events), about=ABOUT)
+    assert made.validated
+    (document,) = load(made.folder / "result.yaml")
+    (entry,) = document["dependent_variables"][1]["values"]
+    assert entry["value"] == 0.0
+    assert entry["errors"][0]["asymerror"]["plus"] == measured.total.up

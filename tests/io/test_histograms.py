@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +279,51 @@ def test_no_channels() -> None:
     """Nothing to do is said, too."""
     with pytest.raises(infer.WorkspaceError, match="there are no channels"):
         workspace_from_histograms({}, poi=None)
+
+
+def _as_histograms(workspace: dict[str, Any]) -> dict[str, Any]:
+    """The channels of a workspace as weighted histograms and declarations."""
+
+    def declared(modifier: dict[str, Any]) -> dict[str, Any]:
+        name, kind, content = modifier["name"], modifier["type"], modifier["data"]
+        extra: dict[str, Any] = {}
+        if kind == "normsys":
+            extra = dict(content)
+        elif kind == "histosys":
+            extra = {"lo": content["lo_data"], "hi": content["hi_data"]}
+        elif kind == "shapesys":
+            extra = {"uncertainty": content}
+        return {"name": name, "type": kind, **extra}
+
+    def sample(entry: dict[str, Any]) -> dict[str, Any]:
+        width = next((m["data"] for m in entry["modifiers"] if m["type"] == "staterror"), [0.0] * len(entry["data"]))
+        edges = tuple(float(edge) for edge in range(len(width) + 1))
+        nominal = weighted(entry["data"], [w**2 for w in width], edges)
+        return {"nominal": nominal, "modifiers": [declared(m) for m in entry["modifiers"]]}
+
+    observed = {entry["name"]: entry["data"] for entry in workspace["observations"]}
+    return {
+        channel["name"]: {
+            "data": observed[channel["name"]],
+            "samples": {entry["name"]: sample(entry) for entry in channel["samples"]},
+        }
+        for channel in workspace["channels"]
+    }
+
+
+@pytest.mark.parametrize("name", ["agc_ttbar", "ttbar_ljets_xsec"])
+def test_published_workspaces_come_back(likelihoods: Path, name: str) -> None:
+    """Taken apart into histograms and declarations, and built again: the same rates, variations and data."""
+    workspace = json.loads((likelihoods / f"{name}.json").read_text(encoding="utf-8"))
+    config = workspace["measurements"][0]["config"]
+    settings = {p["name"]: {k: v for k, v in p.items() if k != "name"} for p in config["parameters"]}
+    made = workspace_from_histograms(_as_histograms(workspace), poi=config["poi"], parameters=settings).document
+    pairs = zip(made["channels"], workspace["channels"], strict=True)
+    for ours, theirs in ((o, t) for c, d in pairs for o, t in zip(c["samples"], d["samples"], strict=True)):
+        assert ours["data"] == theirs["data"]
+        for one, other in zip(ours["modifiers"], theirs["modifiers"], strict=True):
+            assert (one["name"], one["type"]) == (other["name"], other["type"])
+            if one["type"] == "staterror":
+                np.testing.assert_allclose(one["data"], other["data"], rtol=1e-12)
+            else:
+                assert one["data"] == other["data"]
