@@ -73,6 +73,7 @@ def report(
         coverage=tested,
         workspace=None if blinding() else templates_of(given),  # the file has the observed data
         title=title,
+        source=str(given.path or ""),
         provenance=_provenance(reports, click.get_current_context()),
     )
     build = functools.partial(

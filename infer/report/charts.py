@@ -95,7 +95,7 @@ def stack_chart(stack: Stack, stage: str, rates: ChannelYields, colours: Mapping
     n = len(rates.total)
     width = 66.0 + min(max(24.0 * n, 300.0 if n > _FEW else 150.0), 900.0)
     names = stack.bins if stack.bins is not None and n <= _MOST_NAMES else None
-    below = 26.0 if names is None else 16.0 + 5.6 * max(min(len(name), 28) for name in names)
+    below = 26.0 if names is None else 18.0 + 6.6 * max(min(len(name), 28) for name in names)
     main_top, main_end, ratio_top, ratio_end = 12.0, 212.0, 224.0, 292.0
     across = Scale(0.5, n + 0.5, 58.0, width - 8.0)
     up = _height(stack, main_end, main_top)
@@ -263,7 +263,7 @@ def forest_chart(
     rows = [(m.name, m.value, m.total, m.total, m.stat) for m in measured]
     for name, m in (*combinations.items(), ("Combined", result)):
         rows.append((name, m.value, m.total.down or 0.0, m.total.up or 0.0, m.stat.size or 0.0))
-    left = 20.0 + 6.6 * max(min(len(name), 30) for name, *_ in rows)
+    left = 24.0 + 7.4 * max(min(len(name), 30) for name, *_ in rows)
     width, step, top = left + 440.0, 30.0, 14.0
     bottom = top + step * len(rows)
     low, high = min(v - d for _, v, d, _, _ in rows), max(v + u for _, v, _, u, _ in rows)

@@ -50,6 +50,7 @@ class Questions:
         workspace: What a HistFactory likelihood was built from, for a look at its templates.
         title: Heading; None takes one from the parameter of interest.
         provenance: Where the input comes from, as text by key; versions and the date are added.
+        source: What messages call the input, such as its path; the report shows its last part only.
     """
 
     limit: float | None = None
@@ -58,6 +59,7 @@ class Questions:
     workspace: Workspace | None = None
     title: str | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
 
 
 def build_report(
@@ -116,6 +118,7 @@ def build_report(
         ),
         coverage=coverage,
         left_out=left_out,
+        source=asked.source,
         provenance={**asked.provenance, **_surroundings()},
         seconds=time.perf_counter() - began,
         **fields,
@@ -137,14 +140,16 @@ class _Gathering:
         """Fields of the `Report`, and the sections that are left out."""
         left_out: dict[str, str] = {}
         found: dict[str, Any] = {"left_out": left_out, "yields": self._yields()}
-        if found["yields"] is None:
-            left_out["channels"] = "the likelihood counts no events"
         if not self.measured.certificate.trustworthy:
+            _note_inputs(left_out, found)
             untrusted = ("budget", "profile", "impacts", "correlations", "goodness")
             return found | {"left_out": left_out | dict.fromkeys(untrusted, _UNTRUSTED) | _unasked(asked, failed=True)}
         inputs = self._inputs()
+        _note_inputs(left_out, found | inputs)
         self.ready(measurement=self.measured, measured=inputs["measured"], combinations=inputs["combinations"])
         self.ready(yields=found["yields"], spectra=inputs["spectra"])
+        if self.measured.stat.size is None:
+            left_out["budget"] = f"the Hessian gives {self.measured.poi} no uncertainty to split"
         profile = self._profile()
         self.ready(**profile)
         ranking = self._ranking(left_out)
@@ -216,6 +221,12 @@ class _Gathering:
         if asked.significance:
             found["significance"] = significance(self.likelihood, self.data, poi=poi, settings=settings)
         return found
+
+
+def _note_inputs(left_out: dict[str, str], found: Mapping[str, Any]) -> None:
+    """Say where there is nothing to show beside the model."""
+    if found["yields"] is None and not found.get("measured") and not found.get("spectra"):
+        left_out["channels"] = "the likelihood counts no events"
 
 
 def _nobody(**part: Any) -> None:

@@ -9,11 +9,12 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import PurePath
 from typing import Any
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from infer.inference.fits import FitResult
 from infer.inference.yields import Yields
@@ -23,6 +24,7 @@ from infer.report import charts, rows, symbols, words
 from infer.report.record import Report
 
 _TOP = 30  # rows of a long table that are shown at first
+_WIDE = 16  # bins of a channel whose charts stand above each other
 _MOST_LOOKED_UP = 600  # parameters whose whole correlation matrix is put into the page
 
 
@@ -46,7 +48,8 @@ def render(report: Report) -> str:
         "top": _TOP,
         **_content(report),
     }
-    return _environment().get_template("page.html.j2").render(context)
+    page = _environment().get_template("page.html.j2").render(context).lstrip()
+    return page.replace(str(escape(report.source)), PurePath(report.source).name) if report.source else page
 
 
 @cache
@@ -68,11 +71,7 @@ def _part(name: str) -> str:
 def _sections(report: Report) -> list[str]:
     """Keys of the sections that are there, in their order."""
     absent = set(report.left_out) | (set() if report.left_out else {"left-out"})
-    return [key for key in words.HEADINGS if key not in absent or (key == "channels" and _has_inputs(report))]
-
-
-def _has_inputs(report: Report) -> bool:
-    return bool(report.spectra or report.measured)
+    return [key for key in words.HEADINGS if key not in absent]
 
 
 def _content(report: Report) -> dict[str, Any]:
@@ -80,7 +79,7 @@ def _content(report: Report) -> dict[str, Any]:
     m = report.measurement
     trusted = m.certificate.trustworthy
     return {
-        "budget": rows.budget(m) if trusted else None,
+        "budget": None if "budget" in report.left_out else rows.budget(m),
         "profile": _profile(report),
         "ranking": None if report.impacts is None else rows.ranking(report.impacts),
         "matrix": rows.matrix_chart(report.fit, m.poi) if trusted else None,
@@ -133,7 +132,7 @@ def _channels(report: Report, *, fitted: bool) -> dict[str, Any] | None:
             continue
         stages = [("pre-fit", stack.prefit), ("post-fit", stack.postfit)][: 2 if fitted else 1]
         drawn = [(stage, charts.stack_chart(stack, stage, side, colours)) for stage, side in stages]
-        found.append({"title": stack.title, "charts": drawn})
+        found.append({"title": stack.title, "charts": drawn, "wide": len(stack.prefit.total) > _WIDE})
     legend = rows.legend(colours, GREY) if found else []
     return {"legend": legend, "stacks": found, "yields": _sums(record), "fitted": fitted, "notices": record.notices}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from infer.inference.fits import FitResult
@@ -42,6 +43,7 @@ class Report:
         significance: Significance of a discovery; None likewise.
         left_out: Sections that are not there, each with the reason in one clause.
         provenance: Where the numbers come from, as text by key.
+        source: What messages call the input, such as its path; only its last part is ever shown.
         seconds: Wall-clock time of the inference in seconds.
     """
 
@@ -62,6 +64,7 @@ class Report:
     significance: Significance | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
     seconds: float = 0.0
 
     @property
@@ -83,7 +86,7 @@ class Report:
 
     def to_json_dict(self) -> dict[str, Any]:
         """The record as a JSON object: the schema of ``infer report --json``."""
-        return {
+        record = {
             "title": self.title,
             "text": str(self.measurement),
             "trustworthy": self.trustworthy,
@@ -100,6 +103,18 @@ class Report:
             "provenance": dict(self.provenance),
             "seconds": self.seconds,
         }
+        found: dict[str, Any] = self.without_folders(record)
+        return found
+
+    def without_folders(self, value: Any) -> Any:
+        """Text, or a JSON value, in which the input goes by its last part: where it lay is nobody's business."""
+        if isinstance(value, dict):
+            return {key: self.without_folders(entry) for key, entry in value.items()}
+        if isinstance(value, list):
+            return [self.without_folders(entry) for entry in value]
+        if isinstance(value, str) and self.source:
+            return value.replace(self.source, PurePath(self.source).name)
+        return value
 
     def __str__(self) -> str:
         """The one line, or why there is none."""

@@ -252,7 +252,7 @@ def matrix_chart(fit: FitResult, poi: str) -> Markup | None:
     n = len(names)
     cell = min(max(_MATRIX / n, _CELLS[0]), _CELLS[1])
     short = [svg.elided(name, 30) for name in names]
-    left = 14.0 + 6.0 * max(map(len, short))
+    left = 16.0 + 6.9 * max(map(len, short))
     top, parts = left, list[str]()
     for i, j in itertools.product(range(n), range(n)):
         parts += _matrix_cell(float(matrix[i, j]), left + j * cell, top + i * cell, cell, f"{names[i]}, {names[j]}", n)

@@ -251,7 +251,13 @@ def key_numbers(report: Report) -> list[tuple[str, str, str]]:
     suffix = (f" {TIMES} {power_of_ten(layout.exponent)}" if layout.exponent else "") + (m.unit and f" {m.unit}")
     found: list[tuple[str, str, str]] = []
     if m.total.size is not None:
-        found.append(("Total uncertainty", f"{_sides(m.total, finer)}{suffix}", f"{100 * m.cl:.4g} % CL"))
+        found.append(
+            (
+                "Total uncertainty",
+                f"{_sides(Uncertainty(m.total.down or None, m.total.up or None), finer)}{suffix}",
+                f"{100 * m.cl:.4g} % CL",
+            )
+        )
     for i in report.intervals[1:]:
         ends = ["open" if e.value is None else finer.text(e.value).replace("-", MINUS) for e in (i.low, i.high)]
         found.append((f"{100 * i.cl:.3g} % interval", f"{ends[0]} to {ends[1]}{suffix}", i.method))

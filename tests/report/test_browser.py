@@ -250,7 +250,8 @@ def test_it_prints_in_full(visit: Open, report: Report) -> None:
     browser = visit(scheme="dark")
     browser.find_element(By.ID, "fold").send_keys(Keys.ENTER)
     assert report.impacts is not None
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": dark})
     rows = browser.find_elements(By.CSS_SELECTOR, "#impacts-table tbody tr")
     visible = "return arguments[0].filter(row => getComputedStyle(row).display !== 'none').length"
     assert browser.execute_script(visible, rows) == len(rows) == len(report.impacts.impacts)

@@ -167,6 +167,19 @@ def test_an_untrustworthy_fit_says_so_in_words(untrusted: Report, parsed: Parse)
     assert "post-fit" not in channels
 
 
+def test_where_the_input_lay_is_not_said(small: Report, parsed: Parse) -> None:
+    """Remarks call the input by its path; page and record have its name alone."""
+    assert small.fit.certificate.notices == ()
+    notices = ("/home/somebody/<secret>/ws.json: a remark",)
+    certificate = replace(small.measurement.certificate, notices=notices)
+    told = replace(small, measurement=replace(small.measurement, certificate=certificate))
+    told = replace(told, source="/home/somebody/<secret>/ws.json")
+    page = parsed(render(told))
+    assert "ws.json: a remark." in page.section("certificate").text
+    assert "somebody" not in page.source
+    assert "somebody" not in json.dumps(told.to_json_dict())
+
+
 def test_a_missing_limit_is_said(small: Report, parsed: Parse) -> None:
     """Who asked for a limit and got none reads so under the line."""
     assert small.limit is not None
