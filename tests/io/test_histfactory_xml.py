@@ -485,7 +485,7 @@ def test_different_models_in_one_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["agc_ttbar", "ttbar_ljets_xsec", "atlas_tttt", "2018-14_comb", "2018-22_SSd"])
+@pytest.mark.parametrize("name", ["agc_ttbar", "ttbar_ljets_xsec", "atlas_tttt", "2018-14_comb"])
 def test_published_files_come_back(likelihoods: Path, tmp_path: Path, name: str) -> None:
     """With staterror, shapesys, lumi, normsys and histosys among them: -2 ln L to 1e-10 at several points."""
     document = json.loads((likelihoods / f"{name}.json").read_text(encoding="utf-8"))
