@@ -9,9 +9,13 @@ of Combine, "Automatic statistical uncertainties"; its ``CMSHistErrorPropagator.
 - else one parameter for each process with e_i > 0: a factor measured by n_i^2 / e_i^2 events, rounded, where these do
   not exceed the threshold and e_i does not exceed n_i; else x with n_i + x e_i.
 
-The first kind is made of additive shifts ``x e_i^2 / e`` of each process, which add up to ``x e``, and like Combine's
-``x sqrt(sum (F_i e_i)^2)`` change with the normalisation F_i of a process by ``x F_i e_i^2 / e`` to first order.
-The others are exact.
+The last two are exact. In the first, e follows the normalisations F_i of the processes, e^2 = sum (F_i e_i)^2, which no
+shift in one parameter can. But x e is the sum of independent terms x_g e_g, with e_g^2 the sum over a group g of
+processes and one x_g of unit normal constraint for each: for a given sum, the smallest sum of x_g^2 is x^2, and their
+integral is that over x as well. Groups are made of processes that the same free factors multiply (the signal strength,
+rateParam, gmN), and x_g acts on process i by ``x_g e_i^2 / e_g``. Profiles and posteriors are then Combine's, however
+far free factors go; where log-normals change the composition of a group, they are to first order. -2 ln L itself
+differs by a constant.
 """
 
 from __future__ import annotations
@@ -34,13 +38,15 @@ class Statistics:
         signal: Whether it is signal.
         values: Expected events with shape (B,), without its factors.
         uncertainties: Statistical uncertainties with shape (B,).
-        factor: Product of its factors at their start values.
+        factors: Its free factors.
+        factor: Their product at the start values.
     """
 
     process: str
     signal: bool
     values: FloatArray
     uncertainties: FloatArray
+    factors: tuple[str, ...]
     factor: float
 
 
@@ -51,13 +57,12 @@ class BinParameters:
     Attributes:
         shifts: By process and name of a parameter, bin and shift of one standard deviation.
         counts: By process, the events that measure the factor of each bin, 0 where there is none; with shape (B,).
-        curvature: Largest relative amount by which the total uncertainty of a bin without signal differs from
-            Combine's.
+        shared: Whether a parameter acts on processes whose composition may change.
     """
 
     shifts: dict[str, dict[str, tuple[int, float]]]
     counts: dict[str, FloatArray]
-    curvature: float = 0.0
+    shared: bool = False
 
 
 def bin_parameters(channel: str, settings: AutoStats, processes: Sequence[Statistics]) -> BinParameters:
@@ -69,7 +74,7 @@ def bin_parameters(channel: str, settings: AutoStats, processes: Sequence[Statis
         processes: All its processes.
     """
     result = BinParameters({p.process: {} for p in processes}, {p.process: np.zeros(len(p.values)) for p in processes})
-    curvature = 0.0
+    shared = False
     for b in range(len(processes[0].values)):
         among = [p for p in processes if settings.include_signal or not p.signal]
         total = sum(p.factor * float(p.values[b]) for p in among)
@@ -78,26 +83,24 @@ def bin_parameters(channel: str, settings: AutoStats, processes: Sequence[Statis
             continue
         name = f"prop_bin{channel}_bin{b}"
         if int(0.5 + total**2 / variance) > settings.threshold:
-            _shared(result, name, b, processes)
-            curvature = max(curvature, _bend(b, processes))
+            shared |= _together(result, name, b, processes)
         else:
             _separate(result, name, b, processes, settings.threshold)
-    return BinParameters(result.shifts, result.counts, curvature)
+    return BinParameters(result.shifts, result.counts, shared)
 
 
-def _shared(result: BinParameters, name: str, b: int, processes: Sequence[Statistics]) -> None:
-    everything = np.sqrt(sum((p.factor * float(p.uncertainties[b])) ** 2 for p in processes))
+def _together(result: BinParameters, name: str, b: int, processes: Sequence[Statistics]) -> bool:
+    """One parameter for each group of processes; whether a group has several."""
+    groups: dict[tuple[str, ...], list[Statistics]] = {}
     for p in processes:
-        shift = p.factor * float(p.uncertainties[b]) ** 2 / float(everything)
-        if shift > 0.0:
-            result.shifts[p.process][name] = (b, shift)
-
-
-def _bend(b: int, processes: Sequence[Statistics]) -> float:
-    """Relative difference of the uncertainty of a bin from Combine's, where there is no signal: 1 - e_b / e."""
-    parts = [(p.signal, (p.factor * float(p.uncertainties[b])) ** 2) for p in processes]
-    background, everything = sum(v for signal, v in parts if not signal), sum(v for _, v in parts)
-    return float(1.0 - np.sqrt(background / everything)) if background > 0.0 else 0.0
+        if p.uncertainties[b] > 0.0:
+            groups.setdefault(p.factors, []).append(p)
+    for factors, members in groups.items():
+        total = float(np.sqrt(sum(float(p.uncertainties[b]) ** 2 for p in members)))  # the common factor cancels
+        for p in members:
+            shift = float(p.uncertainties[b]) ** 2 / total
+            result.shifts[p.process]["_".join((name, *factors))] = (b, shift)
+    return any(len(members) > 1 for members in groups.values())
 
 
 def _separate(result: BinParameters, name: str, b: int, processes: Sequence[Statistics], threshold: float) -> None:

@@ -307,13 +307,13 @@ def _statistics(card: Card, channel: str, samples: Mapping[int, Sample], paramet
             names[name] = None
     for name in names:
         parameters.declared[name] = (Parameter(name, 0.0, _RANGE, Normal(1.0), group="mc_stat"), 0.0)
-    text = f"autoMCStats of channel {channel!r}: parameters of bins act on each process in proportion to its variance"
-    if made.curvature > 0.0:
-        text += f"; without signal, the uncertainty of a bin is up to {made.curvature:.2g} of itself below Combine's"
-    parameters.remarks.append(text)
+    if made.shared:
+        text = "parameters that processes share follow the normalisations of these to first order"
+        parameters.remarks.append(f"autoMCStats of channel {channel!r}: {text}")
 
 
 def _start(sample: Sample, parameters: _Parameters) -> Statistics:
     factor = float(np.prod([parameters.declared[name][0].init for name in sample.factors]))
     column = sample.column
-    return Statistics(column.process, column.signal, sample.nominal, np.sqrt(sample.variances), factor)
+    deviations = np.sqrt(sample.variances)
+    return Statistics(column.process, column.signal, sample.nominal, deviations, tuple(sample.factors), factor)

@@ -415,9 +415,9 @@ def test_automatic_statistics_choose_as_combine_does(tmp_path: Path) -> None:
     statistics_file(tmp_path)
     likelihood, _ = card(tmp_path, STATS).likelihood()
     p = likelihood.parameters
-    assert "prop_binSR_bin0" in p  # (40 + 30)^2 / (2^2 + 2^2) = 612
-    assert p["prop_binSR_bin0"].constraint == Normal(1.0)
-    assert p["prop_binSR_bin0"].group == "mc_stat"
+    for name in ("prop_binSR_bin0", "prop_binSR_bin0_r", "prop_binSR_bin0_norm"):  # (40 + 30)^2 / (2^2 + 2^2) = 612
+        assert p[name].constraint == Normal(1.0)
+        assert p[name].group == "mc_stat"
     counted = p["prop_binSR_b1[1]"].constraint
     assert isinstance(counted, Poisson)
     assert counted.scale == pytest.approx(4.0)  # (0.5 / 0.25)^2
@@ -435,26 +435,43 @@ def test_automatic_statistics_below_the_threshold_are_exact(tmp_path: Path) -> N
     assert expected(likelihood, values)[1] == pytest.approx(rate, rel=1e-12)
 
 
-def test_automatic_statistics_above_the_threshold_are_exact_to_first_order(tmp_path: Path) -> None:
-    """n + x e with e^2 = sum (F_i e_i)^2: equal at the start values, and of equal slope in every F_i."""
+@pytest.mark.parametrize(("r", "norm"), [(1.0, 2.0), (0.0, 2.0), (9.0, 0.5), (3.0, 3.4)])
+def test_automatic_statistics_above_the_threshold_have_the_profile_of_combine(
+    tmp_path: Path, r: float, norm: float
+) -> None:
+    """n + x e with e^2 = sum (F_i e_i)^2 and one x, profiled, against a parameter for each free factor, profiled.
+
+    The signal strength and the rateParam go far from where they start; -2 ln L differs by a constant.
+    """
     statistics_file(tmp_path)
-    workspace = card(tmp_path, STATS)
+    likelihood, data = card(tmp_path, STATS).likelihood()
+    names = ["prop_binSR_bin0", "prop_binSR_bin0_r", "prop_binSR_bin0_norm"]
+    rate = r + 20.0 * norm + 30.0
+    width = float(np.sqrt((0.3 * r) ** 2 + norm**2 + 4.0))
+
+    def by_hand(x: float) -> float:
+        return float(-2.0 * stats.poisson.logpmf(60, rate + x * width) + x**2)
+
+    def ours(x: FloatArray) -> float:
+        values = dict(zip(names, x.tolist(), strict=True)) | {"r": r, "norm": norm}
+        return float(-2.0 * stats.poisson.logpmf(60, expected(likelihood, values)[0]) + np.sum(x**2))
+
+    assert float(data.main[0]) == 60.0
+    wanted = optimize.minimize_scalar(by_hand, bounds=(-5.0, 5.0), method="bounded", options={"xatol": 1e-9}).fun
+    found = optimize.minimize(ours, np.zeros(3), method="BFGS", options={"gtol": 1e-8}).fun
+    assert found == pytest.approx(wanted, abs=1e-7)
+
+
+def test_processes_without_free_factors_share_parameters(tmp_path: Path) -> None:
+    """One parameter acts on both backgrounds in proportion to their variances, and a remark says to which order."""
+    statistics_file(tmp_path)
+    workspace = card(tmp_path, STATS.replace("norm rateParam SR b1 2 [0,5]\n", ""))
     likelihood, _ = workspace.likelihood()
-
-    def by_hand(r: float, norm: float, x: float) -> float:
-        return r + 20.0 * norm + 30.0 + x * float(np.sqrt((0.3 * r) ** 2 + norm**2 + 4.0))
-
-    def ours(r: float, norm: float, x: float) -> float:
-        return float(expected(likelihood, {"r": r, "norm": norm, "prop_binSR_bin0": x})[0])
-
-    assert ours(1.0, 2.0, 1.3) == pytest.approx(by_hand(1.0, 2.0, 1.3), rel=1e-12)
-    near, far = 1e-3, 0.2
-    for shift in ((near, 0.0), (0.0, near)):
-        point = (1.0 + shift[0], 2.0 + shift[1], 1.3)
-        assert abs(ours(*point) - by_hand(*point)) < 1e-6
-    assert abs(ours(1.0, 2.0 + far, 1.3) - by_hand(1.0, 2.0 + far, 1.3)) < 0.01
-    stated = 1.0 - np.sqrt(8.0 / 8.09)
-    assert any(f"up to {stated:.2g} of itself" in remark for remark in workspace.remarks)
+    assert "prop_binSR_bin0" in likelihood.parameters
+    assert "prop_binSR_bin0_norm" not in likelihood.parameters
+    shifted = expected(likelihood, {"prop_binSR_bin0": 1.3})[0] - expected(likelihood, {})[0]
+    assert shifted == pytest.approx(1.3 * np.sqrt(1.0 + 4.0), rel=1e-12)
+    assert any("follow the normalisations of these to first order" in remark for remark in workspace.remarks)
 
 
 def test_commands_read_datacards(tmp_path: Path, run: Run) -> None:
