@@ -13,7 +13,7 @@ import jax
 jax.config.update("jax_enable_x64", True)
 
 from infer.api import measure, read_combination, read_workspace  # noqa: E402  # after float64 is on
-from infer.blinding import Blinded, blind, blind_data  # noqa: E402
+from infer.blinding import Blinded, blind  # noqa: E402
 from infer.certificate import Blinding  # noqa: E402
 from infer.combination import Scheme, combine  # noqa: E402
 from infer.comparison import Comparison, compare  # noqa: E402
@@ -36,6 +36,7 @@ from infer.inference.exclusion import CLsScan, cls  # noqa: E402
 from infer.inference.experiments import PValue  # noqa: E402
 from infer.inference.fits import FitResult, Settings, fit  # noqa: E402
 from infer.inference.goodness import Goodness, goodness  # noqa: E402
+from infer.inference.hiding import blind_data  # noqa: E402
 from infer.inference.hypotheses import HypothesisTest, Significance, hypothesis_test, significance  # noqa: E402
 from infer.inference.impacts import Impact, Impacts, impacts  # noqa: E402
 from infer.inference.limits import Asymptotic, UpperLimit, upper_limit  # noqa: E402

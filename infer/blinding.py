@@ -10,7 +10,7 @@ the same for everybody who uses the phrase, so that two analyses with one phrase
 offset of J. R. Klein and A. Roodman, Ann. Rev. Nucl. Part. Sci. 55 (2005) 141, section 3.2.
 
 *Hidden data* are not used at all: their place is taken by the data that are expected at stated values of the
-parameters of interest, so that the expected result is what one sees.
+parameters of interest, so that the expected result is what one sees; `infer.inference.hiding` makes them.
 
 Both guard against seeing by accident. Who has the phrase can compute the offset, and who has the file can leave the
 option out: that is how one unblinds.
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from infer.certificate import Blinding
-from infer.contract import Likelihood, check_data
+from infer.contract import Likelihood
 from infer.data import Counts, Data
 from infer.errors import ParameterError
 from infer.likelihood import View
@@ -34,7 +34,7 @@ from infer.typing import Key, MainData, Scalar, Vector
 
 
 class Blinded(View):
-    """The same likelihood with something hidden; made by `blind` and `blind_data`.
+    """The same likelihood with something hidden; made by `blind` and by `infer.inference.hiding.blind_data`.
 
     A parameter with a secret offset has no bounds here: a best fit at a bound would give the offset away. Its start
     value does too, and is therefore not for print.
@@ -114,34 +114,6 @@ def blind(likelihood: Likelihood, *, phrase: str, widths: Mapping[str, float]) -
         _require_shiftable(likelihood, name, width)
     how = Blinding("offset", tuple((n, float(w)) for n, w in widths.items()), _digest(phrase).hex()[:8])
     return Blinded(likelihood, {name: _offset(phrase, name, width) for name, width in widths.items()}, how)
-
-
-def blind_data(
-    likelihood: Likelihood, data: Data, *, values: Mapping[str, float] | None = None
-) -> tuple[Blinded, Data]:
-    """Put expected data in the place of observed ones, main and auxiliary.
-
-    Args:
-        likelihood: Any likelihood.
-        data: Its observed data, which are checked and then left alone.
-        values: Where to expect data, by parameter; the others have their declared start values. None takes the
-            declared start value of the parameter of interest as well.
-
-    Returns:
-        The likelihood with the fact written on it, and the data that it expects.
-
-    Raises:
-        ParameterError: A name is unknown, or a value lies outside the parameter's bounds.
-        DataError: The data do not fit the likelihood.
-    """
-    check_data(likelihood, data)
-    parameters = likelihood.parameters
-    stated = {} if parameters.poi is None else {parameters.poi: parameters[parameters.poi].init}
-    stated |= {name: float(value) for name, value in (values or {}).items()}
-    for name, value in stated.items():
-        parameters = parameters.replace(name, init=value)
-    expected = eqx.filter_jit(likelihood.expected)(jnp.asarray(parameters.init))
-    return Blinded(likelihood, {}, Blinding("asimov", tuple(stated.items()))), expected
 
 
 def require_true_values(likelihood: Likelihood, what: str) -> None:

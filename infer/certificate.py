@@ -29,6 +29,7 @@ class Blinding:
     Attributes:
         how: ``"offset"``: parameters are shifted by secret offsets; ``"asimov"``: the data are expected ones.
         parameters: Names with the largest offset of each, or with the values at which the data are expected.
+        channels: Where the data are expected ones, for ``"asimov"``; empty for everywhere.
         phrase: The first eight hexadecimal digits of a digest of the phrase that the offsets are made from, by which
             two results with the same offset know each other; empty for ``"asimov"``.
     """
@@ -36,6 +37,7 @@ class Blinding:
     how: str
     parameters: tuple[tuple[str, float], ...]
     phrase: str = ""
+    channels: tuple[str, ...] = ()
 
     @property
     def secret(self) -> bool:
@@ -51,14 +53,17 @@ class Blinding:
         """The record as a JSON object."""
         if self.secret:
             return {"how": self.how, "widths": dict(self.parameters), "phrase": self.phrase}
-        return {"how": self.how, "values": dict(self.parameters)}
+        where = {"channels": list(self.channels)} if self.channels else {}
+        return {"how": self.how, "values": dict(self.parameters), **where}
 
     @classmethod
     def from_json_dict(cls, document: Mapping[str, Any]) -> Blinding:
         """The record from its JSON object."""
         numbers = document["widths" if document["how"] == "offset" else "values"]
         parameters = tuple((name, float(x)) for name, x in numbers.items())
-        return cls(document["how"], parameters, document["phrase"] if document["how"] == "offset" else "")
+        if document["how"] == "offset":
+            return cls("offset", parameters, document["phrase"])
+        return cls(document["how"], parameters, channels=tuple(document.get("channels", ())))
 
     def __str__(self) -> str:
         """What is hidden, in half a sentence."""
@@ -66,6 +71,9 @@ class Blinding:
             each = ", ".join(f"{name} is shifted by a secret offset of at most {w:g}" for name, w in self.parameters)
             return f"blinded: {each} (phrase {self.phrase})"
         where = ", ".join(f"{name} = {value:g}" for name, value in self.parameters) or "the start values"
+        if self.channels:
+            names = ", ".join(self.channels)
+            return f"blinded: not the observed data of {names}, but those expected at {where} after a fit to the others"
         return f"blinded: not the observed data, but those expected at {where}"
 
 

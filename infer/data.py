@@ -54,17 +54,20 @@ class Counts(eqx.Module):
         samples: Names of the samples.
         observed: Events by bin with shape (B,).
         expected: Expected events by sample and bin with shape (S, B).
+        binned: Whether the observed events are Poisson data of the likelihood, each bin a datum; not so where events
+            were not binned.
     """
 
     channel: str = eqx.field(static=True)
     samples: tuple[str, ...] = eqx.field(static=True)
     observed: Float[Array, " b"]
     expected: Float[Array, "s b"]
+    binned: bool = eqx.field(static=True, default=True)
 
     def within(self, component: str) -> Counts:
         """The same as a part of a combination."""
         channel = f"{component}/{self.channel}" if self.channel else component
-        return Counts(channel, self.samples, self.observed, self.expected)
+        return Counts(channel, self.samples, self.observed, self.expected, self.binned)
 
 
 def check_aux_shape(parameters: Parameters, aux: AuxVector) -> None:

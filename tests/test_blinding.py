@@ -14,10 +14,11 @@ import pytest
 from scipy import stats
 
 import infer
-from infer.blinding import Blinded, blind, blind_data
+from infer.blinding import Blinded, blind
 from infer.certificate import Blinding
 from infer.data import Data
-from infer.errors import ParameterError
+from infer.errors import ParameterError, UntrustworthyError
+from infer.inference.hiding import Controls, blind_data
 from infer.likelihood import Fixed, Likelihood, Product, Renamed
 from infer.likelihoods.histfactory.spec import parse_workspace
 
@@ -261,3 +262,94 @@ def test_hidden_data_refuse_values_out_of_bounds(seen: tuple[infer.HistFactory, 
         blind_data(likelihood, data, values={"mu": -1.0})
     with pytest.raises(ParameterError, match="unknown parameter"):
         blind_data(likelihood, data, values={"muu": 1.0})
+
+
+def regions(observed: float, *, alone: bool = False) -> tuple[infer.HistFactory, Data]:
+    """A signal region, whose norm k and shape a control region measures; or the control region alone."""
+
+    def background(nominal: list[float]) -> dict[str, Any]:
+        shift = {"lo_data": [0.9 * x for x in nominal], "hi_data": [1.1 * x for x in nominal]}
+        norm = {"name": "k", "type": "normfactor", "data": None}
+        return {"name": "b", "data": nominal, "modifiers": [norm, {"name": "a", "type": "histosys", "data": shift}]}
+
+    signal = {"name": "s", "data": [20.0, 5.0], "modifiers": [{"name": "mu", "type": "normfactor", "data": None}]}
+    channels = [
+        {"name": "CR", "samples": [background([100.0, 300.0]), {"name": "other", "data": [5.0, 5.0], "modifiers": []}]},
+        {"name": "SR", "samples": [signal, background([50.0, 40.0])]},
+    ]
+    observations = [{"name": "CR", "data": [131.0, 372.0]}, {"name": "SR", "data": [observed, 60.0]}]
+    document: dict[str, Any] = {
+        "version": "1.0.0",
+        "channels": channels[:1] if alone else channels,
+        "observations": observations[:1] if alone else observations,
+        "measurements": [{"name": "m", "config": {"poi": "" if alone else "mu", "parameters": []}}],
+    }
+    return infer.HistFactory.of(parse_workspace(document, source="regions"))
+
+
+def test_the_likelihood_of_the_other_channels_is_that_of_a_workspace_without() -> None:
+    """Value, gradient and Hessian; with the counts of the hidden channel at zero, which then do not enter."""
+    likelihood, data = regions(90.0)
+    less, control = regions(90.0, alone=True)
+    controls = Controls(likelihood, ("SR",))
+    main = data.main.at[2:].set(0.0)
+    theta = likelihood.parameters.vector({"k": 1.1, "a": 0.3, "mu": 2.0})
+    ours = controls.curvature_main(jax.numpy.asarray(theta), main)
+    theirs = less.curvature_main(jax.numpy.asarray(less.parameters.vector({"k": 1.1, "a": 0.3})), control.main)
+    at = likelihood.parameters.positions(less.parameters.names)
+    np.testing.assert_allclose(ours.value, theirs.value, rtol=1e-12)
+    np.testing.assert_allclose(ours.gradient[at], theirs.gradient, rtol=1e-9)
+    np.testing.assert_allclose(np.asarray(ours.hessian)[np.ix_(at, at)], theirs.hessian, rtol=1e-9)
+    mu = likelihood.parameters.position("mu")
+    assert np.max(np.abs(np.asarray(ours.hessian)[mu])) < 1e-9
+    assert abs(float(ours.gradient[mu])) < 1e-9
+
+
+def test_hidden_channels_are_expected_after_a_fit_to_the_others() -> None:
+    """Whatever was observed there, parameters are where the control region puts them, to 1e-4 of their uncertainty.
+
+    A converged fit is within 1e-5 of it (EDM), and three fits take part.
+    """
+    less, control = regions(90.0, alone=True)
+    apart = infer.fit(less, control)
+    found = []
+    for observed in (90.0, 30.0):
+        likelihood, data = regions(observed)
+        hidden, mixed = blind_data(likelihood, data, values={"mu": 0.5}, channels=["SR"])
+        np.testing.assert_array_equal(mixed.main[:2], data.main[:2])
+        np.testing.assert_array_equal(mixed.aux, data.aux)
+        best = infer.fit(hidden, mixed)
+        for name in ("k", "a"):
+            assert best.value(name) == pytest.approx(apart.value(name), abs=1e-4 * (apart.uncertainty(name) or 0.0))
+        assert best.value("mu") == pytest.approx(0.5, abs=1e-4 * (best.uncertainty("mu") or 0.0))
+        found.append(np.asarray(mixed.main[2:]))
+        said = {"how": "asimov", "values": {"mu": 0.5}, "channels": ["SR"]}
+        assert best.to_json_dict()["blinded"] == said
+        assert Blinding.from_json_dict(said) == hidden.how
+        assert "not the observed data of SR" in str(best)
+    np.testing.assert_array_equal(*found)
+    k, a = apart.value("k"), apart.value("a")
+    np.testing.assert_allclose(found[0], [10.0 + 50.0 * k * (1 + 0.1 * a), 2.5 + 40.0 * k * (1 + 0.1 * a)], rtol=1e-5)
+
+
+def test_channels_of_a_combination_can_be_hidden() -> None:
+    """By their names there; the data of the other component stay."""
+    likelihood, data = regions(90.0)
+    both = Product(x=likelihood, y=Renamed(likelihood, {"k": "k2", "a": "a2"}))
+    joint = both.data(x=data, y=data)
+    _, mixed = blind_data(both, joint, values={"mu": 1.0}, channels=["x/SR"])
+    np.testing.assert_array_equal(mixed.main["y"], data.main)
+    np.testing.assert_array_equal(mixed.main["x"][:2], data.main[:2])
+    assert abs(float(mixed.main["x"][2]) - 90.0) > 1.0
+
+
+def test_channels_that_cannot_be_hidden() -> None:
+    """Unknown ones, all of them, none of them, and those without which the fit does not work."""
+    likelihood, data = regions(90.0)
+    for channels, said in ((["SSR"], "no channel 'SSR'"), (["SR", "CR"], "none is left"), ([], "one or more")):
+        with pytest.raises(ParameterError, match=said):
+            blind_data(likelihood, data, channels=channels)
+    two, seen = two_signals()
+    with pytest.raises(UntrustworthyError, match="channels that are not hidden"):
+        # without SR, nothing measures mu, and it is not the parameter that is held
+        blind_data(Product(a=likelihood, b=two), Product(a=likelihood, b=two).data(a=data, b=seen), channels=["b/SR"])

@@ -140,6 +140,27 @@ def test_hidden_data_are_not_looked_at(run: Run, small: Path, other: Path, tmp_p
     assert json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))["blinded"] == first["blinded"]
 
 
+def test_a_hidden_channel_is_not_looked_at(run: Run, small: Path, tmp_path: Path) -> None:
+    """Where only the signal region is hidden, what was observed there does not matter; the rest is as observed.
+
+    Of the small workspace, the control region alone does not measure all that is free: exit code 1, and why.
+    """
+    document = json.loads((Path(__file__).parents[1] / "workspaces" / "search.json").read_text("utf-8"))
+    paths = []
+    for i in range(2):
+        observed = {o["name"]: o["data"] for o in document["observations"]}
+        paths.append(write(tmp_path / f"{i}.json", document))
+        document["observations"] = [{"name": n, "data": [x + 50 * (n == "SR") for x in observed[n]]} for n in observed]
+    asked = ("--blind-data", "--blind-channel", "SR")
+    first, second = (run("yields", path, *asked, "--json").json for path in paths)
+    assert without_seconds(first) == without_seconds(second)
+    assert first["blinded"] == {"how": "asimov", "values": {"mu": 1.0}, "channels": ["SR"]}
+    assert first["observed"]["CR_ttbar"] == observed["CR_ttbar"]
+    refused = run("yields", small, *asked)
+    assert refused.code == 1
+    assert "channels that are not hidden: the Hessian is not positive definite" in refused.err
+
+
 def test_every_other_command_refuses(run: Run, small: Path) -> None:
     """Whatever takes a workspace and could show what is hidden says so in one sentence."""
     commands = {n: c for n, c in app.commands.items() if any(p.name == "blind_offset" for p in c.params)}
@@ -159,6 +180,8 @@ def test_options_that_contradict_each_other(run: Run, small: Path) -> None:
         (("--blind-width", "3"), "go together"),
         ((*OFFSET, "--blind-data"), "exclude each other"),
         (("--blind-value", "mu=1"), "belongs to --blind-data"),
+        (("--blind-channel", "SR"), "belongs to --blind-data"),
+        (("--blind-data", "--blind-channel", "XR"), "no channel 'XR'"),
         (("--blind-data", "--blind-value", "mu"), "NAME=NUMBER"),
         (("--blind-data", "--blind-value", "mu=x"), "needs a number"),
         (("--blind-data", "--blind-value", "mu=99"), "bounds"),

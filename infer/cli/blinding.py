@@ -29,6 +29,13 @@ BLINDING = (
         multiple=True,
         help="Where to expect them, if not at the declared start value; repeatable.",
     ),
+    click.option(
+        "--blind-channel",
+        "blind_channels",
+        metavar="NAME",
+        multiple=True,
+        help="Hide these channels only, and expect what a fit to the others says; repeatable.",
+    ),
 )
 
 SHIFTED = frozenset({"fit", "measure", "scan", "contour", "impacts", "toys", "coverage", "gof"})
@@ -51,12 +58,14 @@ class Blindfold:
         widths: Their widths.
         data: Whether data are hidden.
         values: Where data are expected.
+        channels: Where data are hidden; none for everywhere.
     """
 
     phrase: str | None
     widths: Sequence[str]
     data: bool
     values: Sequence[str]
+    channels: Sequence[str]
 
     def __post_init__(self) -> None:
         if self.phrase is not None and self.data:
@@ -66,8 +75,8 @@ class Blindfold:
                 "--blind-offset PHRASE and --blind-width WIDTH go together; choose a width of some times the expected "
                 "uncertainty, which --blind-data shows."
             )
-        if self.values and not self.data:
-            raise ParameterError("--blind-value belongs to --blind-data.")
+        if (self.values or self.channels) and not self.data:
+            raise ParameterError(f"{'--blind-value' if self.values else '--blind-channel'} belongs to --blind-data.")
 
     def put_on(
         self, likelihood: infer.Likelihood, data: Data, settings: infer.Settings, poi: str | None
@@ -89,7 +98,9 @@ class Blindfold:
         _require_discreet(str(context.info_name), "--blind-data" if self.data else "--blind-offset", self.data)
         if self.data:
             values = dict(_named_number("--blind-value", text, None) for text in self.values)
-            likelihood, data = infer.blind_data(likelihood, data, values=values)
+            likelihood, data = infer.blind_data(
+                likelihood, data, values=values, channels=self.channels or None, settings=settings
+            )
         else:
             name = poi or likelihood.parameters.poi
             widths = dict(_named_number("--blind-width", text, name) for text in self.widths)

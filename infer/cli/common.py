@@ -73,9 +73,10 @@ def takes_likelihood(command: Command) -> Command:
         blind_widths: Sequence[str],
         blind_data: bool,
         blind_values: Sequence[str],
+        blind_channels: Sequence[str],
         **rest: Any,
     ) -> None:
-        blindfold = Blindfold(blind_offset, blind_widths, blind_data, blind_values)
+        blindfold = Blindfold(blind_offset, blind_widths, blind_data, blind_values, blind_channels)
         settings = fit_settings(start, bounds, fix)
         codes = interpolation(normsys_code, histosys_code)
         with working(f"reading {workspace}"):

@@ -147,7 +147,7 @@ class Unbinned(Likelihood):
     def counts(self, theta: Vector, main: Events) -> tuple[Counts, ...]:
         """One bin: all events, and the yields of the components."""
         observed = jnp.sum(main.weights, keepdims=True)
-        return (Counts("", self.mixture.names, observed, self.mixture.totals(theta)[:, None]),)
+        return (Counts("", self.mixture.names, observed, self.mixture.totals(theta)[:, None], binned=False),)
 
     def curvature_main(self, theta: Vector, main: Events) -> Curvature:
         """The closed form of the module's docstring."""
