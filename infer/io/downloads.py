@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from infer.errors import InputError
+from infer.errors import InputError, WorkspaceError
 from infer.io.archives import is_archive, unpack
 from infer.io.pyhf_json import digest
 from infer.io.transfers import Fetched, Progress, fetch, read_notes, sha256
@@ -257,21 +257,32 @@ def _record(known: dict[str, Any], place: Path, fetched: Fetched | None, files: 
 def published(files: Sequence[Path]) -> Iterator[Published]:
     """Files that infer can do something with, and what to run next: workspaces first, then what belongs to them."""
     documents = {path: document for path in files if (document := _decoded(path)) is not None}
-    workspaces = {path: d for path, d in documents.items() if isinstance(d, dict) and "channels" in d}
-    by_digest = {(kind, digest(d, kind)): path for path, d in workspaces.items() for kind in ("sha256", "md5")}
+    workspaces = {path: d for path, d in documents.items() if isinstance(d, dict) and _is_list(d, "channels")}
+    by_digest = {pair: path for path, document in workspaces.items() for pair in _digests(document)}
     yield from (_workspace(path, document) for path, document in workspaces.items())
     for path, document in documents.items():
-        if isinstance(document, dict) and "patches" in document:
+        if isinstance(document, dict) and _is_list(document, "patches"):
             yield _patchset(path, document, by_digest)
         elif isinstance(document, dict) and "hs3_version" in str(document.get("metadata", "")):
-            yield Published(
-                path, "HS3", "a model of the HEP Statistics Serialization Standard", f"infer inspect {_q(path)}"
-            )
+            about = "a model of the HEP Statistics Serialization Standard"
+            yield Published(path, "HS3", about, f"infer inspect {_q(path)}")
         elif isinstance(document, list) and document and isinstance(document[0], dict) and "op" in document[0]:
             yield Published(path, "patch", f"{len(document)} operations", "")
     for path in files:
         if path.suffix == ".xml" and b"<Combination" in path.read_bytes()[:4096]:
             yield Published(path, "HistFactory XML", "a top-level file", f"infer inspect {_q(path)}")
+
+
+def _is_list(document: dict[str, Any], key: str) -> bool:
+    return isinstance(document.get(key), list)
+
+
+def _digests(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a patchset may call a workspace; nothing for a document that has no digest."""
+    try:
+        return [(kind, digest(document, kind)) for kind in ("sha256", "md5")]
+    except WorkspaceError:
+        return []
 
 
 def _decoded(path: Path) -> object:
@@ -295,19 +306,27 @@ def _q(path: Path) -> str:
 
 
 def _workspace(path: Path, document: dict[str, Any]) -> Published:
-    channels, measurements = document.get("channels"), document.get("measurements")
-    names = [str(m.get("name")) for m in measurements or [] if isinstance(m, dict)]
-    about = f"{len(channels or [])} channels, measurements {', '.join(names) or 'none'}"
+    measurements = document["measurements"] if _is_list(document, "measurements") else []
+    names = [str(m.get("name")) for m in measurements if isinstance(m, dict)]
+    about = f"{len(document['channels'])} channels, measurements {', '.join(names) or 'none'}"
     return Published(path, "workspace", about, f"infer inspect {_q(path)}")
 
 
 def _patchset(path: Path, document: dict[str, Any], by_digest: dict[tuple[str, str], Path]) -> Published:
-    metadata = document.get("metadata") if isinstance(document.get("metadata"), dict) else {}
-    digests = (metadata or {}).get("digests") or {}
-    home = next((by_digest[pair] for pair in digests.items() if pair in by_digest), None)
-    patches = [p["metadata"]["name"] for p in document["patches"] if isinstance(p, dict) and "metadata" in p]
+    wanted = _member(_member(document, "metadata"), "digests")
+    home = next(
+        (by_digest[kind, str(value)] for kind, value in wanted.items() if (kind, str(value)) in by_digest), None
+    )
+    named = [_member(patch, "metadata").get("name") for patch in document["patches"]]
+    patches = [name for name in named if isinstance(name, str)]
     about = f"{len(patches)} patches" + (f" for {home.name}" if home else ", for a workspace that is not here")
     if home is None or not patches:
         return Published(path, "patchset", about, f"infer patchset list {_q(path)}")
     command = f"infer limit {_q(home)} --patch {shlex.quote(f'{path}:{patches[0]}')}"
     return Published(path, "patchset", f"{about}, such as {patches[0]}", command)
+
+
+def _member(document: object, key: str) -> dict[str, Any]:
+    """An object in an object; an empty one where there is none."""
+    found = document.get(key) if isinstance(document, dict) else None
+    return found if isinstance(found, dict) else {}

@@ -19,7 +19,7 @@ import pytest
 from infer.errors import InputError, WorkspaceError
 from infer.io import transfers
 from infer.io.archives import unpack
-from infer.io.downloads import address, download
+from infer.io.downloads import address, download, published
 from infer.io.transfers import fetch
 from infer.io.workspaces import make_patchset
 from tests.io.broken import valid_workspace
@@ -133,6 +133,29 @@ def test_a_json_file_stands_for_itself(site: Site, tmp_path: Path) -> None:
     found = download(f"{site.address}/ws.json", tmp_path / "out")
     assert [entry.path for entry in found.published] == [tmp_path / "out" / "ws.json"]
     assert "infer inspect" in found.table()
+
+
+def test_odd_documents_are_no_obstacle(tmp_path: Path) -> None:
+    """Files of strangers may hold anything; what is no likelihood is left out."""
+    odd: dict[str, Any] = {
+        "a": {"channels": 3},
+        "b": {"patches": 1},
+        "c": {"patches": [1, {"metadata": 2}, {"metadata": {"name": 3}}], "metadata": {"digests": {"sha256": [1]}}},
+        "d": [1, 2],
+        "e": {"channels": [], "measurements": {"x": 1}},
+        "f": {"channels": ["\ud800"]},
+    }
+    files = [tmp_path / f"{name}.json" for name in odd]
+    for path, document in zip(files, odd.values(), strict=True):
+        path.write_text(json.dumps(document), encoding="utf-8")
+    (tmp_path / "g.json").write_text("[" * 100_000, encoding="utf-8")
+    (tmp_path / "h.json").write_bytes(b"\xff\xfe")
+    found = list(published([*files, tmp_path / "g.json", tmp_path / "h.json"]))
+    assert [(entry.path.name, entry.kind) for entry in found] == [
+        ("e.json", "workspace"),
+        ("f.json", "workspace"),
+        ("c.json", "patchset"),
+    ]
 
 
 def test_what_was_cut_off_goes_on(site: Site, tmp_path: Path) -> None:
