@@ -17,7 +17,7 @@ from infer.errors import ParameterError
 from infer.hygiene.effects import Effect, Tolerance, measure_effect, prune_by_impact
 from infer.hygiene.history import Document, Step, Transformed, history_path, read_history
 from infer.hygiene.places import Targets
-from infer.hygiene.pruning import REFERENCES, Limits
+from infer.hygiene.pruning import REFERENCES, Smallness
 from infer.hygiene.pruning import prune as prune_templates
 from infer.hygiene.transforming import SMOOTHINGS
 from infer.hygiene.transforming import smooth as smooth_templates
@@ -148,7 +148,7 @@ def prune(
                 source=work.source,
             )
     else:
-        limits = Limits(below_norm or 0.0, below_shape or 0.0, of, parts)
+        limits = Smallness(below_norm or 0.0, below_shape or 0.0, of, parts)
         done = prune_templates(work.document, limits, **work.common)
     _finish(work, done, Tolerance(max_shift, max_width))
 

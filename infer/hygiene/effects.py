@@ -277,7 +277,7 @@ def _outcome(
 
 
 @dataclass(frozen=True)
-class Linear:
+class Freezing:
     r"""What freezing nuisance parameters at zero does to first order, from the covariance C of a best fit.
 
     With S the parameters and :math:`\hat\alpha` their best fit, the parameter of interest moves by
@@ -295,7 +295,7 @@ class Linear:
     covariance: FloatArray
 
     @classmethod
-    def of(cls, fitted: FitResult, poi: str, names: Collection[str]) -> Linear | None:
+    def of(cls, fitted: FitResult, poi: str, names: Collection[str]) -> Freezing | None:
         """Those of some parameters that are neither fixed nor at a bound; None without a covariance."""
         at = fitted.parameters.position(poi)
         free = fitted.inactive.copy()
@@ -364,7 +364,7 @@ def prune_by_impact(
     history: Sequence[Step] = (),
     source: str = "workspace",
 ) -> Transformed:
-    """Drop systematics that hardly move the parameter of interest, to first order; see `Linear.negligible`.
+    """Drop systematics that hardly move the parameter of interest, to first order; see `Freezing.negligible`.
 
     Systematics whose parameter is fixed or at a bound stay, since nothing is known of them to first order.
 
@@ -385,7 +385,7 @@ def prune_by_impact(
         raise fail(source, f"the limit of impacts is {below:g}", "give a part of the uncertainty, such as 0.01")
     likelihood, data = before
     fitted = fit(likelihood, data, poi=poi, settings=settings)
-    linear = Linear.of(fitted, require_poi(fitted), _systematics(document, source))
+    linear = Freezing.of(fitted, require_poi(fitted), _systematics(document, source))
     if fitted.certificate.objections or linear is None:
         why = "; ".join(fitted.certificate.objections) or "it has no covariance with the parameter of interest released"
         raise UntrustworthyError(f"{source}: impacts need a fit that can be trusted: {why}; prune by norm and shape.")

@@ -56,7 +56,7 @@ class Targets:
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class Systematic:
     """A systematic in a document, which is changed there.
 
     Attributes:
@@ -135,14 +135,14 @@ class Place:
         return Step(transformation, *names, settings=dict(settings), before=before, after=after, largest=largest)
 
 
-def places(document: Document, targets: Targets, kinds: Sequence[str]) -> Iterator[Place]:
+def places(document: Document, targets: Targets, kinds: Sequence[str]) -> Iterator[Systematic]:
     """Every systematic of some types that is meant; the document may lose them on the way."""
     for channel in document["channels"]:
         total = np.sum([sample["data"] for sample in channel["samples"]], axis=0)
         for sample in channel["samples"]:
             for modifier in list(sample["modifiers"]):
                 if modifier["type"] in kinds and targets.has(channel["name"], sample["name"], modifier["name"]):
-                    yield Place(channel["name"], sample, modifier, np.asarray(total, dtype=float))
+                    yield Systematic(channel["name"], sample, modifier, np.asarray(total, dtype=float))
 
 
 def copied(document: Mapping[str, object], targets: Targets, source: str) -> Document:

@@ -24,7 +24,7 @@ import numpy as np
 
 from infer.documents import fail, listed
 from infer.hygiene.history import Document, Step, Transformed
-from infer.hygiene.places import ROUNDING, FloatArray, Place, Targets, copied, finished, places
+from infer.hygiene.places import ROUNDING, FloatArray, Systematic, Targets, copied, finished, places
 from infer.io.workspaces import Names
 
 REFERENCES = ("sample", "total")
@@ -32,7 +32,7 @@ REFERENCES = ("sample", "total")
 
 
 @dataclass(frozen=True)
-class Limits:
+class Smallness:
     """Below what a systematic is dropped.
 
     Attributes:
@@ -50,7 +50,7 @@ class Limits:
 
 def prune(
     document: Mapping[str, object],
-    limits: Limits,
+    limits: Smallness,
     *,
     targets: Targets | None = None,
     history: Sequence[Step] = (),
@@ -118,7 +118,7 @@ def prune_names(
     return finished(result, steps, {}, history, again=True, source=source)
 
 
-def _pruned(place: Place, limits: Limits, settings: Mapping[str, Any]) -> list[Step]:
+def _pruned(place: Systematic, limits: Smallness, settings: Mapping[str, Any]) -> list[Step]:
     """Drop a systematic, or a part of it, if it is below the limits."""
     norm, shape = _effects(place, limits.of)
     small_norm, small_shape = norm < limits.norm, shape < limits.shape
@@ -144,7 +144,7 @@ def _pruned(place: Place, limits: Limits, settings: Mapping[str, Any]) -> list[S
     return [step]
 
 
-def _effects(place: Place, of: str) -> tuple[float, float]:
+def _effects(place: Systematic, of: str) -> tuple[float, float]:
     """Norm and shape of a systematic; an infinite shape where it fills bins that were empty."""
     nominal, total = place.nominal, place.total
     norm = max(map(abs, place.norms))
@@ -168,7 +168,7 @@ def _shape(nominal: FloatArray, side: FloatArray, reference: FloatArray) -> floa
     return float(np.max(np.where(reference != 0.0, change / safe, np.where(change > 0.0, np.inf, 0.0))))
 
 
-def _merge_normsys(place: Place) -> None:
+def _merge_normsys(place: Systematic) -> None:
     """Make one of two normsys of one name: their factors multiply."""
     name, modifiers = place.modifier["name"], place.sample["modifiers"]
     for other in modifiers:

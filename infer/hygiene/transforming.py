@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from infer.documents import fail, listed
 from infer.hygiene.history import Step, Transformed
-from infer.hygiene.places import ROUNDING, FloatArray, Place, Targets, copied, finished, places
+from infer.hygiene.places import ROUNDING, FloatArray, Systematic, Targets, copied, finished, places
 from infer.numerics.smoothing import (
     MIN_POINTS,
     SYMMETRISATIONS,
@@ -76,7 +76,7 @@ def symmetrise(
     return finished(result, steps, skipped, history, again=again, source=source)
 
 
-def _symmetrise_normsys(place: Place, method: str, source: str) -> bool:
+def _symmetrise_normsys(place: Systematic, method: str, source: str) -> bool:
     down, up = (np.asarray([norm]) for norm in place.norms)
     if abs(down[0] + up[0]) <= ROUNDING:
         return False
@@ -89,7 +89,7 @@ def _symmetrise_normsys(place: Place, method: str, source: str) -> bool:
     return True
 
 
-def _symmetrise_histosys(place: Place, method: str, source: str) -> bool:  # noqa: ARG001  # one signature for both
+def _symmetrise_histosys(place: Systematic, method: str, source: str) -> bool:  # noqa: ARG001  # one signature for both
     nominal = place.nominal
     down, up = (side - nominal for side in place.sides)
     if float(np.max(np.abs(down + up))) <= ROUNDING * float(np.max(np.abs(nominal))):
@@ -147,7 +147,7 @@ def smooth(
     return finished(result, steps, skipped, history, again=again, source=source)
 
 
-def _unfit(place: Place, method: str) -> str:
+def _unfit(place: Systematic, method: str) -> str:
     """Why a histosys cannot be smoothed, empty if it can."""
     if int(np.count_nonzero(place.nominal)) < MIN_POINTS:
         return f"fewer than {MIN_POINTS} bins with a content"
@@ -156,7 +156,7 @@ def _unfit(place: Place, method: str) -> str:
     return ""
 
 
-def _smoothed(place: Place, side: FloatArray, method: str, below: float, source: str) -> FloatArray:
+def _smoothed(place: Systematic, side: FloatArray, method: str, below: float, source: str) -> FloatArray:
     nominal = place.nominal
     live = nominal != 0.0
     shift = side[live] / nominal[live] - 1.0

@@ -54,15 +54,9 @@ def _353qh(values: FloatArray) -> FloatArray:
 
 def _medians_353(values: FloatArray) -> FloatArray:
     three = _running_median(values, 3)
-    ends = (
-        (three[1], values[0], 3.0 * three[1] - 2.0 * three[2]),
-        (
-            three[-2],
-            values[-1],
-            3.0 * three[-2] - 2.0 * three[-3],
-        ),
-    )
-    three[0], three[-1] = (np.median(end) for end in ends)  # Tukey's rule: where the next two points lead to
+    # Tukey's rule for an end: the median of itself, its neighbour, and where the next two points lead to
+    three[0] = np.median((three[1], values[0], 3.0 * three[1] - 2.0 * three[2]))
+    three[-1] = np.median((three[-2], values[-1], 3.0 * three[-2] - 2.0 * three[-3]))
     five = _running_median(three, 5)
     five[[1, -2]] = np.median(three[:3]), np.median(three[-3:])
     return _running_median(five, 3)

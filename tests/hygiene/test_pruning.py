@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from infer.errors import UntrustworthyError, WorkspaceError
-from infer.hygiene.effects import Effect, Linear, Outcome, Tolerance, measure_effect, prune_by_impact
+from infer.hygiene.effects import Effect, Freezing, Outcome, Tolerance, measure_effect, prune_by_impact
 from infer.hygiene.places import Targets
-from infer.hygiene.pruning import Limits, prune, prune_names
+from infer.hygiene.pruning import Smallness, prune, prune_names
 from infer.inference import breakdown
 from infer.inference.fits import Settings, fit
 from infer.io.pyhf_json import load_document
@@ -33,7 +33,7 @@ from tests.hygiene.problems import (
     workspace,
 )
 
-BOTH = Limits(0.005, 0.005)
+BOTH = Smallness(0.005, 0.005)
 
 
 def kinds(document: Document, name: str) -> list[str]:
@@ -79,28 +79,28 @@ def test_effects_on_the_total() -> None:
         }
     )
     assert prune(document, BOTH).steps == ()
-    (step,) = prune(document, Limits(0.005, 0.005, of="total")).steps
+    (step,) = prune(document, Smallness(0.005, 0.005, of="total")).steps
     assert step.modifier == "jes"
 
 
 def test_parts_go_by_themselves() -> None:
     """A small shape leaves a norm, a small norm leaves a shape; factors of one name multiply."""
-    flat = prune(with_modifier(shape("jes", [-0.02] * 6, [0.03] * 6)), Limits(0.005, 0.005, parts=True))
+    flat = prune(with_modifier(shape("jes", [-0.02] * 6, [0.03] * 6)), Smallness(0.005, 0.005, parts=True))
     assert kinds(flat.document, "jes") == ["normsys"]
     (data,) = [m["data"] for m in sample_of(flat.document)["modifiers"] if m["name"] == "jes"]
     assert (data["lo"], data["hi"]) == pytest.approx((0.98, 1.03))
     merged = prune(
-        with_modifier(norm("jes", 0.9, 1.1), shape("jes", [-0.02] * 6, [0.03] * 6)), Limits(0.005, 0.005, parts=True)
+        with_modifier(norm("jes", 0.9, 1.1), shape("jes", [-0.02] * 6, [0.03] * 6)), Smallness(0.005, 0.005, parts=True)
     )
     (data,) = [m["data"] for m in sample_of(merged.document)["modifiers"] if m["name"] == "jes"]
     assert (data["lo"], data["hi"]) == pytest.approx((0.9 * 0.98, 1.1 * 1.03))
     both = shape("jes", [0.003 - 0.05, *[0.003] * 4, 0.003 + 0.06], [0.05, *[0.0] * 4, -0.06])
-    shaped = prune(with_modifier(both), Limits(0.02, 0.005, parts=True))
+    shaped = prune(with_modifier(both), Smallness(0.02, 0.005, parts=True))
     (data,) = [m["data"] for m in sample_of(shaped.document)["modifiers"] if m["name"] == "jes"]
     for side in ("lo_data", "hi_data"):
         assert sum(data[side]) == pytest.approx(sum(NOMINAL), rel=1e-12)
     assert [s.transformation for s in shaped.steps if s.modifier == "jes"] == ["prune norm"]
-    assert prune(shaped.document, Limits(0.02, 0.005, parts=True)).steps == ()
+    assert prune(shaped.document, Smallness(0.02, 0.005, parts=True)).steps == ()
 
 
 def test_bins_that_were_empty_are_a_shape() -> None:
@@ -123,8 +123,8 @@ def test_targets_and_settings() -> None:
     assert [entry["name"] for entry in done.document["measurements"][0]["config"]["parameters"]] == ["absent"]
 
 
-@pytest.mark.parametrize("limits", [Limits(), Limits(-0.1, 0.1), Limits(0.1, of="channel")])
-def test_impossible_limits_are_refused(limits: Limits) -> None:
+@pytest.mark.parametrize("limits", [Smallness(), Smallness(-0.1, 0.1), Smallness(0.1, of="channel")])
+def test_impossible_limits_are_refused(limits: Smallness) -> None:
     """In one sentence."""
     with pytest.raises(WorkspaceError):
         prune(clean(), limits)
@@ -161,7 +161,7 @@ def test_impacts_are_those_of_refits() -> None:
         step = max(float(best.uncertainties[at]), abs(float(best.values[at])))
         held = [fit(*before, settings=Settings(fixed={name: float(best.values[at]) + s * step})) for s in (-0.1, 0.1)]
         moved[name] = abs(held[1].value("mu") - held[0].value("mu")) / 0.2 / sigma
-    linear = Linear.of(best, "mu", {"big", "small"})
+    linear = Freezing.of(best, "mu", {"big", "small"})
     assert linear is not None
     assert linear.impacts == pytest.approx(moved, rel=2e-3)
     done = prune_by_impact(before, document, below=0.05)
@@ -174,7 +174,7 @@ def test_impacts_are_those_of_refits() -> None:
 def test_freezing_is_predicted_by_the_covariance() -> None:
     """Shift and width of a normal model are exact: conditional means and variances of a normal distribution."""
     covariance = np.asarray([[4.0, 1.0, -0.6], [1.0, 1.0, 0.2], [-0.6, 0.2, 0.8]])
-    linear = Linear(("a", "b"), np.asarray([0.5, -1.0]), covariance)
+    linear = Freezing(("a", "b"), np.asarray([0.5, -1.0]), covariance)
     precision = np.linalg.inv(covariance)
     both = linear.frozen({"a", "b"})
     # with a and b frozen, the precision of mu is its diagonal entry, and its mean moves by -P^-1 P_mu,S (0 - best)
@@ -194,7 +194,7 @@ def test_what_none_does_alone() -> None:
     covariance = np.asarray(
         [[1.0, 0.03, 0.03, 0.01], [0.03, 1.0, -0.99, 0.0], [0.03, -0.99, 1.0, 0.0], [0.01, 0, 0, 1.0]]
     )
-    linear = Linear(("a", "b", "c"), np.asarray([1.0, 1.0, 0.0]), covariance)
+    linear = Freezing(("a", "b", "c"), np.asarray([1.0, 1.0, 0.0]), covariance)
     assert linear.frozen({"a", "b"})[0] == pytest.approx(-6.0)
     assert max(linear.impacts.values()) < 0.05
     assert linear.negligible(0.05) == pytest.approx({"c": 0.01, "a": 0.03})
