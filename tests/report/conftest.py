@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
+from scipy.special import ndtri
 
 import infer
 from infer.report import Questions, Report, build_report
 from tests.io.broken import valid_workspace
+from tests.io.test_parametric_json import VALID as PARAMETRIC
 from tests.test_api import write
 
 WORKSPACES = Path(__file__).parents[2] / "workspaces"
@@ -110,15 +113,13 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 
 @pytest.fixture(scope="session")
-def masses() -> Report:
-    """Of published measurements."""
-    return reported("higgs_mass.json")
-
-
-@pytest.fixture(scope="session")
-def peak() -> Report:
-    """Of events that are not binned."""
-    return reported("peak.json")
+def peak(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Of events that are not binned: a peak as it is expected, on a flat background."""
+    folder = tmp_path_factory.mktemp("peak")
+    resonance = 91.0 + 1.5 * ndtri((np.arange(40) + 0.5) / 40)
+    masses = np.concatenate([resonance, np.linspace(61.0, 119.0, 12)])
+    (folder / "events.csv").write_text("\n".join(["mass", *map(str, masses)]) + "\n", encoding="utf-8")
+    return build_report(*infer.read_workspace(write(folder / "peak.json", PARAMETRIC)))
 
 
 @pytest.fixture(scope="session")

@@ -9,20 +9,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from infer.report import Report, render
+import infer
+from infer.likelihoods.gaussian.summary import MeasuredValue
+from infer.measurement import CoveragePoint, CoverageRecord
+from infer.report import Report, build_report, render
 from infer.report.words import HEADINGS
+from infer.statement import Uncertainty
 from tests.report.conftest import HOSTILE, Page
 
 Parse = Callable[[str], Page]
-SLOW = ("masses", "peak", "combined")
+SLOW = ("peak", "combined")
 KINDS = ("small", "untrusted", "hostile", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW))
 ALWAYS = {"result", "certificate", "model", "findings", "provenance", "left-out"}
 LEFT_OUT = {
     "small": {"coverage"},
-    "masses": {"coverage", "hypotheses"},
     "peak": {"coverage", "hypotheses", "goodness"},
     "combined": {"coverage", "hypotheses", "channels"},
     "untrusted": {"coverage", "hypotheses", "budget", "profile", "impacts", "correlations", "goodness"},
@@ -55,8 +59,6 @@ def test_sections_are_there_or_left_out_with_a_reason(kind: str, report: Report,
     """Every section stands on the page, in order, or among those that are left out, and in the navigation."""
     assert set(report.left_out) == LEFT_OUT[kind]
     present = [key for key in HEADINGS if key not in LEFT_OUT[kind]]
-    if kind == "masses":
-        assert "channels" in present  # published values instead of channels
     assert page.sections == present
     assert set(page.sections) >= ALWAYS
     assert [e.attributes["href"] for e in page.all("a") if "nav" in e.path] == [f"#{key}" for key in present]
@@ -190,12 +192,46 @@ def test_a_missing_limit_is_said(small: Report, parsed: Parse) -> None:
     assert "the limit was not found" in verdict.text
 
 
+def test_published_values_have_their_chart(small: Report, parsed: Parse) -> None:
+    """Measurements that were combined are drawn, with the combination beside them; names are text there, too."""
+    measured = (MeasuredValue("ATLAS γγ", 126.0, 0.4, 0.5), MeasuredValue(HOSTILE, 124.7, 0.3, 0.35))
+    combined = replace(small.measurement, value=125.1, total=Uncertainty(0.2, 0.3), unit="GeV")
+    report = replace(small, measurement=combined, measured=measured, combinations={"only CMS": combined})
+    page = parsed(render(report))
+    section = page.section("channels").text
+    assert all(name in section for name in ("ATLAS γγ", "only CMS", "Combined", "mu [GeV]"))
+    (chart,) = [e for e in page.all("svg", role="img") if "Values with total" in e.attributes["aria-label"]]
+    assert "ATLAS γγ 126 ± 0.5" in chart.attributes["aria-label"]
+
+
+def test_coverage_has_its_verdict(small: Report, parsed: Parse) -> None:
+    """Too rarely, as claimed, or too often: in words, with a chart and the numbers."""
+    seen = []
+    for covered in (5000, 6827, 8000):
+        share = covered / 10000
+        point = CoveragePoint(1.0, 10000, 0, covered, share, (share - 0.005, share + 0.005))
+        record = CoverageRecord("profile", 0.6827, (point, replace(point, truth=2.0)))
+        page = parsed(render(replace(small, coverage=(record,), left_out={})))
+        assert f"{100 * share:.2f} %" in page.section("coverage").text
+        seen.append(page.section("coverage").text)
+    words = ("covers too rarely at 2 of 2", "covers as it claims", "covers more often than it claims at 2 of 2")
+    assert [word in text for word, text in zip(words, seen, strict=True)] == [True, True, True]
+
+
 @pytest.mark.slow
-def test_published_values_have_their_chart(masses: Report, parsed: Parse) -> None:
-    """Measurements that were combined are drawn, with the combination beside them."""
-    text = parsed(render(masses)).section("channels")
-    assert "Combined" in text.text
-    assert "ATLAS γγ" in text.text
+def test_a_published_search_fits_on_a_page(likelihoods: Path, parsed: Parse) -> None:
+    """With 247 nuisance parameters: all of them in the tables, in less than 5 MB."""
+    likelihood, data = infer.read_workspace(likelihoods / "atlas_tttt.json")
+    report = build_report(likelihood, data)
+    text = render(report)
+    assert len(text.encode()) < 5 * MEGABYTES
+    page = parsed(text)
+    assert report.impacts is not None
+    assert len(report.impacts.impacts) == 247
+    rows = [e for e in page.all("th", scope="row") if "table" in e.path]
+    names = [e.text for e in rows if "name" in e.attributes.get("class", "").split()]
+    assert all(names.count(impact.name) >= 2 for impact in report.impacts.impacts)
+    assert report.trustworthy
 
 
 # -- colours ---------------------------------------------------------------------------------------
