@@ -43,12 +43,15 @@ types: $(STAMP) ## mypy --strict
 docs: $(STAMP) ## build the site, executing every notebook; warnings are errors
 	$(BIN)/python -m sphinx -q -W -n --keep-going docs docs/_build/html
 
-validation: $(STAMP) ## likelihoods and fits against pyhf and verified minima; coverage of intervals
+validation: $(STAMP) ## likelihoods, fits and limits against pyhf and verified minima; coverage, calibration of posteriors
 	$(BIN)/python -m validation pyhf
+	$(BIN)/python -m validation limits
 	$(BIN)/python -m validation coverage
+	$(BIN)/python -m validation sbc
 
-bench: $(STAMP) ## fits and toys, beside other tools where they are installed
+bench: $(STAMP) ## fits, toys and inference, beside other tools where they are installed
 	$(BIN)/python -m validation bench fit
+	$(BIN)/python -m validation bench inference
 	$(BIN)/python -m validation bench toys
 
 clean: ## remove what was built, keep .venv
