@@ -96,11 +96,18 @@ class Reading:
             WorkspaceError: There is none.
         """
         for base in self.bases:
-            if (base / file).is_file():
+            if _is_file(base / file):
                 return base / file
         tried = ", ".join(dict.fromkeys(str(base) for base in self.bases))
         remedy = "correct the path in the XML file, or move the file there"
-        raise fail(place, f"there is no file {file!r} (looked in {tried})", remedy)
+        raise fail(place, f"there is no file {file[:200]!r} (looked in {tried})", remedy)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 @dataclass(frozen=True)

@@ -55,10 +55,14 @@ class RootFiles:
             remedy = f"the file has {_listing(file)}; correct HistoPath or HistoName"
             raise fail(place, f"{path} has no histogram {full!r}", remedy)
         try:
-            return _histogram(file[found])
-        except (AttributeError, ValueError, NotImplementedError, OSError, KeyError) as error:
-            problem = f"{full!r} in {path} cannot be read as a histogram ({type(error).__name__})"
-            raise fail(place, problem, "give a TH1") from error
+            there = file[found]
+            kind = str(getattr(there, "classname", type(there).__name__))
+            histogram = _histogram(there) if kind.startswith("TH") else None
+        except (AttributeError, ValueError, TypeError, NotImplementedError, OSError, KeyError) as error:
+            kind, histogram = type(error).__name__, None
+        if histogram is None:
+            raise fail(place, f"{full!r} in {path} cannot be read as a histogram ({kind})", "give a TH1")
+        return histogram
 
     def _file(self, path: Path, place: str) -> Any:
         if path not in self._open:

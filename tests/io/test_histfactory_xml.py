@@ -424,6 +424,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path, text: str, says: str) -> No
             'HistoName="obs"',
             r"histograms.root has no histogram 'SR/obs'; the file",
         ),
+        ("channels/SR.xml", 'HistoName="_data"', 'HistoName="ttbar"', "'SR/ttbar' in "),
         ("channels/SR.xml", "histograms.root", "gone.root", "there is no file './gone.root'"),
         ("channels/SR.xml", 'HistoNameLow="jes_low" ', "", "<HistoSys> lacks the attribute 'HistoNameLow'"),
         ("channels/SR.xml", 'Low="0.9"', 'Low="nine"', "Low of <OverallSys> is 'nine', expected a number"),
