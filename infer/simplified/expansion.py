@@ -5,7 +5,8 @@ it, the expected events per bin are, to first order,
 
     nu = nu* + s (mu - mu*) + J delta,      s = d nu / d mu,      J = d nu / d delta,
 
-and what is not among the bins that are kept (the constraint terms and the other channels) is, to second order,
+with T = d s / d delta of second order (how the signal moves), and what is not among the bins that are kept (the
+constraint terms and the other channels) is, to second order,
 
     -ln L_rest = g^T x + x^T H x / 2 + const,      x = (mu - mu*, delta).
 
@@ -51,6 +52,7 @@ class Expansion:
         observed: Observed events with shape (B,).
         expected: Expected events at the fit with shape (B,).
         jacobian: Their derivatives with respect to all parameters, with shape (B, P).
+        signal_jacobian: Derivatives of ``signal`` with respect to all parameters, with shape (B, P).
     """
 
     fitted: FitResult
@@ -60,6 +62,7 @@ class Expansion:
     observed: FloatArray
     expected: FloatArray
     jacobian: FloatArray
+    signal_jacobian: FloatArray
 
     @property
     def theta(self) -> FloatArray:
@@ -160,6 +163,8 @@ def expand(
             "likelihood are not; bin the events, or give a binned workspace."
         )
     rates = np.asarray(_rates(likelihood, theta, data.main))
+    direction = np.zeros(len(likelihood.parameters))
+    direction[likelihood.parameters.position(name)] = 1.0
     return Expansion(
         fitted=fitted,
         poi=name,
@@ -168,6 +173,7 @@ def expand(
         observed=np.concatenate([np.asarray(c.observed, dtype=float) for c in counts]),
         expected=rates,
         jacobian=np.asarray(_jacobian(likelihood, theta, data.main)),
+        signal_jacobian=np.asarray(_signal_jacobian(likelihood, theta, data.main, jnp.asarray(direction))),
     )
 
 
@@ -198,6 +204,14 @@ _rates = eqx.filter_jit(_total)
 @eqx.filter_jit
 def _jacobian(likelihood: Likelihood, theta: Vector, main: MainData) -> Float[Array, "b p"]:
     return jax.jacfwd(lambda t: _total(likelihood, t, main))(theta)
+
+
+@eqx.filter_jit
+def _signal_jacobian(likelihood: Likelihood, theta: Vector, main: MainData, poi: Vector) -> Float[Array, "b p"]:
+    def signal(t: Vector) -> Float[Array, " b"]:
+        return jax.jvp(lambda x: _total(likelihood, x, main), (t,), (poi,))[1]
+
+    return jax.jacfwd(signal)(theta)
 
 
 @eqx.filter_jit

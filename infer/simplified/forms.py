@@ -7,12 +7,13 @@ r"""Two forms of a simplified likelihood, as pyhf workspaces that every reader o
 
 so that with s' = s - J H^-1 h (the signal, less what it takes from the absorbed channels)
 
-    n_i ~ Poisson(mu s'_i + b_i + sum_k alpha_k e_ki),   sum_k e_k e_k^T = V = J H^-1 J^T,   alpha_k ~ N(c_k, 1),
+    n_i ~ Poisson(mu (s'_i + sum_k alpha_k t_ki) + b_i + sum_k alpha_k e_ki),      alpha_k ~ N(c_k, 1),
+    sum_k e_k e_k^T = V = B H^-1 B^T,   B = J - mu* T,   sum_k t_k t_k^T = T H^-1 T^T,
 
-where b = nu* - mu* s'.  The e_k are the eigenvectors of V times the roots of their eigenvalues and enter as
-symmetric histosys, which are straight lines under every interpolation code.  This is the simplified likelihood of
-CMS-NOTE-2017-001, section 2, and of Buckley et al., arXiv:1809.05548, without its quadratic term: there the counts
-of the kept bins had no say in the point of expansion, and c = 0.
+where b = nu* - mu* s'.  The (e_k, t_k) are the singular vectors of (B, T) H^-1/2 times their singular values and enter
+as symmetric histosys of background and signal, which are straight lines under every interpolation code.  Without the
+t_k this is the simplified likelihood of CMS-NOTE-2017-001, section 2, and of Buckley et al., arXiv:1809.05548, without
+its quadratic term; who tests another signal takes out the sample ``signal``, and puts in the other one.
 
 **linear.**  Every nuisance parameter stays, and the rates of the samples are linear in it (Berger,
 arXiv:2301.05676): factors such as normalisations stay factors, all else becomes a symmetric histosys
@@ -94,20 +95,25 @@ def covariance_form(
     rest = rest_of(likelihood, data, expansion, ~inside)
     modes = Modes.of(expansion, rest, inside)
     background = expansion.expected[inside] - modes.signal * expansion.poi_value
-    shifts = {f"mode_{k}": e for k, e in enumerate(modes.vectors)}
-    parameters = [_poi_setting(expansion)] + [_setting(n, c) for n, c in zip(shifts, modes.centres, strict=True)]
+    names = [f"mode_{k}" for k in range(len(modes.centres))]
+    parameters = [_poi_setting(expansion)] + [_setting(n, c) for n, c in zip(names, modes.centres, strict=True)]
     channels: list[Document] = []
     observations: list[Document] = []
     start = 0
     for name, size in zip(expansion.channels, expansion.n_bins, strict=True):
         if name in kept:
             at = slice(start, start + size)
-            moved = {n: e[at] for n, e in shifts.items()}
             scaled = [{"name": expansion.poi, "type": "normfactor", "data": None}]
-            signal = {"name": "signal", "data": modes.signal[at].tolist(), "modifiers": scaled}
-            shifted = _shifts(background[at], moved)
-            rest_of_it = {"name": "background", "data": background[at].tolist(), "modifiers": shifted}
-            channels.append({"name": name, "samples": [signal, rest_of_it]})
+            samples = []
+            for sample, nominal, vectors in (
+                ("signal", modes.signal, modes.signal_vectors),
+                ("background", background, modes.vectors),
+            ):
+                moved = {n: e[at] for n, e in zip(names, vectors, strict=True) if np.any(e[at] != 0.0)}
+                first = scaled if sample == "signal" else []
+                modifiers = [*first, *_shifts(nominal[at], moved)]
+                samples.append({"name": sample, "data": nominal[at].tolist(), "modifiers": modifiers})
+            channels.append({"name": name, "samples": samples})
             observations.append({"name": name, "data": expansion.observed[inside][at].tolist()})
             start += size
     return _form(expansion, kept, channels, observations, parameters, modes, modes.remarks)
@@ -231,6 +237,7 @@ class Modes:
     Attributes:
         signal: The signal s' with shape (K,).
         vectors: The e_k, N of them, with shape (N, K).
+        signal_vectors: The t_k with shape (N, K).
         centres: The c_k with shape (N,).
         covariance: V with shape (K, K).
         shift: Expected events as the rest has them minus those at the fit, with shape (K,).
@@ -242,6 +249,7 @@ class Modes:
 
     signal: FloatArray
     vectors: FloatArray
+    signal_vectors: FloatArray
     centres: FloatArray
     covariance: FloatArray
     shift: FloatArray
@@ -258,25 +266,27 @@ class Modes:
             ParameterError: A free parameter moves them and nothing else measures it.
         """
         poi, moving = expansion.fitted.parameters.position(expansion.poi), _moving(expansion, rest, inside)
-        J, hessian = expansion.jacobian[np.ix_(inside, moving)], rest.hessian[np.ix_(moving, moving)]
-        root = _root(expansion, moving, hessian)
-        mixed, gradient = rest.hessian[moving, poi], rest.gradient[moving]
+        J, T = expansion.jacobian[np.ix_(inside, moving)], expansion.signal_jacobian[np.ix_(inside, moving)]
+        root = _root(expansion, moving, rest.hessian[np.ix_(moving, moving)])
+        mixed = rest.hessian[moving, poi]
         # J H^-1 = (J L^-T) L^-1 with H = L L^T
-        A = np.linalg.solve(root, J.T).T
-        signal = expansion.signal[inside] - A @ np.linalg.solve(root, mixed)
-        along = np.asarray(-np.linalg.solve(root, gradient), dtype=float)
-        left, size, right = np.linalg.svd(A, full_matrices=False)
+        total, signals = np.linalg.solve(root, J.T).T, np.linalg.solve(root, T.T).T
+        backgrounds = total - expansion.poi_value * signals
+        signal = expansion.signal[inside] - total @ np.linalg.solve(root, mixed)
+        along = np.asarray(-np.linalg.solve(root, rest.gradient[moving]), dtype=float)
+        left, size, right = np.linalg.svd(np.concatenate([backgrounds, signals]), full_matrices=False)
         real = size > _NOTHING * np.max(size, initial=0.0)
-        vectors, centres = (left * size).T[real], right[real] @ along
+        both, centres, n = (left * size).T[real], right[real] @ along, len(signal)
         alone = rest.hessian[poi, poi] - float(np.sum(np.linalg.solve(root, mixed) ** 2))
         remarks = _absorbed_information(expansion, inside, alone)
-        return cls(signal, vectors, centres, A @ A.T, A @ along, moving, root, along, remarks)
+        covariance, shift = backgrounds @ backgrounds.T, backgrounds @ along
+        return cls(signal, both[:, :n], both[:, n:], centres, covariance, shift, moving, root, along, remarks)
 
     @classmethod
     def linear(cls, expansion: Expansion, constrained: npt.NDArray[np.int64], root: FloatArray, c: FloatArray) -> Modes:
         """Every constrained parameter in the units of its constraint, and all bins."""
         A: FloatArray = np.asarray(np.linalg.solve(root, expansion.jacobian[:, constrained].T).T, dtype=float)
-        return cls(expansion.signal, A.T, c, A @ A.T, A @ c, constrained, root, c, ())
+        return cls(expansion.signal, A.T, np.zeros_like(A.T), c, A @ A.T, A @ c, constrained, root, c, ())
 
 
 def _moving(expansion: Expansion, rest: Rest, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
