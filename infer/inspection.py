@@ -85,6 +85,7 @@ def inspect_likelihood(
     settings: Settings | None = None,
     workspace: Workspace | None = None,
     fitting: bool = True,
+    fitted: FitResult | None = None,
     thresholds: Thresholds | None = None,
 ) -> Inspection:
     """Look into a likelihood.
@@ -95,6 +96,7 @@ def inspect_likelihood(
         settings: Start values, bounds and fixed parameters of the fit.
         workspace: What a HistFactory likelihood was built from, for a look at its templates.
         fitting: Whether to fit the data, and to look at what comes out.
+        fitted: The best fit, if there is one already, which is looked at instead.
         thresholds: Where findings begin; the default ones have their reasons.
 
     Raises:
@@ -107,7 +109,8 @@ def inspect_likelihood(
     found, examined = parameter_findings(likelihood, parameters, thresholds), ["parameters"]
     if workspace is not None:
         found, examined = _merged(_of_workspace(workspace, thresholds), found), ["templates", *examined]
-    fitted = fit(likelihood, data, settings=settings) if fitting else None
+    if fitted is None and fitting:
+        fitted = fit(likelihood, data, settings=settings)
     if fitted is not None:
         found, examined = [*found, *fit_findings(fitted, data, thresholds)], [*examined, "fit"]
     findings = Findings.of(found, thresholds, examined)

@@ -158,6 +158,18 @@ def test_pruning_by_impact(run: Run, small: Path) -> None:
     assert record["written"] is None
 
 
+def test_without_a_parameter_of_interest(run: Run, tmp_path: Path) -> None:
+    """It must be named, or the effect left out."""
+    document = flawed()
+    document["measurements"][0]["config"]["poi"] = ""
+    nameless = write(tmp_path / "nameless.json", document)
+    assert "no parameter of interest" in run("hygiene", "smooth", nameless).complaint
+    assert run("hygiene", "smooth", nameless, "--no-fit").code == 0
+    record = run("hygiene", "symmetrise", nameless, "--sample", "signal", "--poi", "mu", "--json").json
+    assert record["effect"]["poi"] == "mu"
+    assert record["effect"]["shift"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

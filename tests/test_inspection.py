@@ -309,6 +309,9 @@ def test_likelihoods_without_templates() -> None:
     record = inspect_likelihood(likelihood, data)
     assert record.findings.examined == ("parameters", "fit")
     assert len(record.findings) == 0
+    again = inspect_likelihood(likelihood, data, fitted=record.fitted, fitting=False)
+    assert again.fitted is record.fitted
+    assert again.findings.examined == ("parameters", "fit")
 
 
 # ------------------------------------------------------------------------------------------------- of other tools

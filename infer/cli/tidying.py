@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from infer.cli.common import JSON, OUT, Input, leave, print_result, takes_likelihood, working, write
+from infer.cli.common import JSON, OUT, POI, Input, leave, print_result, takes_likelihood, working, write
 from infer.cli.documents import write_document
 from infer.documents import fail
 from infer.errors import ParameterError
@@ -38,6 +38,7 @@ _RESULTS = (
     click.option("--to", metavar="FILE", type=click.Path(path_type=Path), help="Write the new workspace there."),
     click.option("--again", is_flag=True, help="Do again what the record of the workspace says was done."),
     click.option("--no-fit", is_flag=True, help="Do not measure what it does to the result."),
+    POI,
     JSON,
     OUT,
 )
@@ -54,6 +55,7 @@ class _Work:
     to: Path | None
     again: bool
     no_fit: bool
+    poi: str | None
     as_json: bool
     out: Path | None
 
@@ -81,6 +83,7 @@ def _changes_templates(command: Command) -> Command:
         to: Path | None,
         again: bool,
         no_fit: bool,
+        poi: str | None,
         as_json: bool,
         out: Path | None,
         **rest: Any,
@@ -88,7 +91,7 @@ def _changes_templates(command: Command) -> Command:
         document = _document(given, to)
         history = () if given.path is None else read_history(given.path, document)
         targets = Targets(channels, samples, modifiers)
-        command(_Work(given, document, history, targets, to, again, no_fit, as_json, out), **rest)
+        command(_Work(given, document, history, targets, to, again, no_fit, poi, as_json, out), **rest)
 
     for decorate in reversed((*_TARGETS, *_RESULTS)):
         wrapped = decorate(wrapped)
@@ -143,6 +146,7 @@ def prune(
                 (work.given.likelihood, work.given.data),
                 work.document,
                 below=below_impact,
+                poi=work.poi,
                 settings=work.given.settings,
                 history=work.history,
                 source=work.source,
@@ -201,6 +205,7 @@ def _effect(work: _Work, done: Transformed, tolerance: Tolerance | None) -> Effe
             (work.given.likelihood, work.given.data),
             done,
             measurement=work.given.measurement,
+            poi=work.poi,
             settings=work.given.settings,
             tolerance=tolerance,
             source=work.source,
