@@ -39,7 +39,7 @@ _HISTOSYS = {
     "3": "code2",
     "4": "code4p",
 }
-_STRUCTURED: dict[tuple[object, object, object], tuple[str, str]] = {
+_STRUCTURED: dict[tuple[str | None, ...], tuple[str, str]] = {
     ("mult", "exp", None): ("normsys", "code1"),
     ("mult", "poly6", "exp"): ("normsys", "code4"),
     ("add", "poly1", None): ("histosys", "code0"),
@@ -207,7 +207,8 @@ def _code(reading: Reading, value: object, kind: str, place: str) -> None:
     if value is None:
         code: str | None = codes["4"]
     elif isinstance(value, dict):
-        of, named = _STRUCTURED.get((value.get("type"), value.get("in"), value.get("out")), ("", ""))
+        parts = tuple(part if isinstance(part := value.get(key), str) else None for key in ("type", "in", "out"))
+        of, named = _STRUCTURED.get(parts, ("", ""))
         code = named if of == kind else None
     else:
         code = codes.get(str(value))

@@ -118,6 +118,7 @@ def test_counting_experiment_is_the_likelihood_written_by_hand(tmp_path: Path) -
         assert ours == pytest.approx(-2.0 * by_hand, abs=1e-10)
 
 
+@pytest.mark.slow
 def test_limits_of_the_counting_experiment_are_those_that_combine_quotes(tmp_path: Path) -> None:
     """Observed, median and one-sigma limits to 0.5 %, which is Combine's own default accuracy (--rRelAcc 0.005).
 

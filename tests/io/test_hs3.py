@@ -478,6 +478,7 @@ BROKEN: dict[str, tuple[Edit, str]] = {
     "free mean": (lambda d: at(d, "distributions", 1).update(mean="mu"), r"no Gaussian of one parameter with a const"),
     "lacks": (lambda d: at(d, "distributions", 1).pop("sigma"), r"alpha_JESConstraint': it lacks 'sigma'"),
     "vals": (lambda d: at(d, *UNC)["data"].update(vals=[1.0]), r"data.vals has 1 entries, expected 2"),
+    "interpolation": (lambda d: at(d, *MODEL).update(default_interpolation={"type": [], "in": {}}), r"interpolation "),
     "negative": (lambda d: at(d, *UNC)["data"].update(vals=[-0.1, 0.1]), r"one of its vals is negative"),
     "parameters": (lambda d: at(d, *UNC).update(parameters=["g"]), r"it has 1 parameters for 2 bins"),
     "value": (lambda d: at(d, "parameter_points", 0, "parameters", 0).update(value="one"), r"value is the string"),
