@@ -11,8 +11,11 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
@@ -106,11 +109,12 @@ class Artist:
     """
 
     def __init__(self, folder: Path, formats: Sequence[str]) -> None:
+        self._complaints = tempfile.TemporaryFile()  # not a pipe, which could fill up  # noqa: SIM115  # lives on
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM.format(path=sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._complaints,
             env=os.environ | {"JAX_PLATFORMS": "cpu"},
         )
         self.files: list[Path] = []
@@ -128,9 +132,11 @@ class Artist:
     ) -> None:
         if kind is not None:
             self._process.kill()
-        out, err = self._process.communicate()
+        out, _ = self._process.communicate()
+        with self._complaints as complaints:
+            complaints.seek(0)
+            last = (complaints.read().decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
         if kind is None and self._process.returncode:
-            last = (err.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
             raise ComputeError(f"the figures could not be drawn: {last}; --no-figures leaves them out.")
         if kind is None:
             self.files = [Path(name) for name in json.loads(out)]
@@ -148,14 +154,21 @@ class Artist:
 
 def main() -> None:
     """Draw what comes through standard input until it ends, then say which files there are."""
-    orders, sink = sys.stdin.buffer, sys.stdout
+    sink = sys.stdout
     sys.stdout = sys.stderr  # what a library prints is no answer
-    folder, formats = pickle.load(orders)  # from the process that started this one
+    folder, formats = pickle.load(sys.stdin.buffer)  # from the process that started this one
+    parts: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+    threading.Thread(target=_listen, args=(parts,), daemon=True).start()
     written: list[Path] = []
-    while True:
-        try:
-            part = pickle.load(orders)
-        except EOFError:
-            break
+    while (part := parts.get()) is not None:
         written += draw(Path(folder), part, formats)
     sink.write(json.dumps([str(path) for path in written]))
+
+
+def _listen(parts: SimpleQueue[dict[str, Any] | None]) -> None:
+    """Take every order as it comes, so that nobody has to wait until the last one is drawn."""
+    try:
+        while True:
+            parts.put(pickle.load(sys.stdin.buffer))
+    except EOFError:
+        parts.put(None)
