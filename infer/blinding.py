@@ -24,6 +24,7 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from infer.certificate import Blinding
 from infer.contract import Likelihood
@@ -58,7 +59,7 @@ class Blinded(View):
         """What is hidden."""
         return self.how
 
-    def inside(self, theta: Vector) -> Vector:
+    def inside(self, theta: Vector) -> Float[Array, " q"]:
         """True values of the parameters."""
         return theta - self.offset
 

@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from infer.certificate import Blinding
 from infer.constraints import ConstraintTerms, Curvature, GammaVariance, MultivariateNormal, Normal
@@ -186,7 +187,7 @@ class View(Likelihood):
         """As the wrapped likelihood."""
         return self.inner.blinding
 
-    def inside(self, theta: Vector) -> Vector:
+    def inside(self, theta: Vector) -> Float[Array, " q"]:
         """Parameters of the wrapped likelihood."""
         return theta[self.positions]
 
