@@ -117,8 +117,8 @@ def read_hs3(
     Args:
         document: The document.
         analysis: Its name; None takes the only one, or the only one that is not about Asimov data.
-        shapesys: Whether ``vals`` of shapesys are relative or absolute uncertainties; None decides as
-            `hs3_modifiers` explains.
+        shapesys: Whether ``vals`` of shapesys are relative or absolute uncertainties, or counts that measure the
+            bins; None decides as `hs3_modifiers` explains.
         source: How messages call the document.
 
     Raises:
@@ -137,6 +137,7 @@ def read_hs3(
         Values(constants, dict(entries_of(document, "functions", source))),
         ranges,
         shapesys or _stated(document),
+        _by_root(document),
     )
     channels, observations = _channels(reading, likelihood, data_of(document, source))
     _aux(reading, likelihood)
@@ -169,6 +170,12 @@ def pyhf_of_hs3(document: Mapping[str, Any], *, source: str = "document") -> tup
         measurements = made.get("measurements", []) + workspace["measurements"]
         made = workspace | {"measurements": measurements}
     return made, tuple(remarks)
+
+
+def _by_root(document: Mapping[str, Any]) -> bool:
+    packages = document["metadata"].get("packages")
+    named = packages if isinstance(packages, list) else []
+    return any(isinstance(package, Mapping) and package.get("name") == "ROOT" for package in named)
 
 
 def _stated(document: Mapping[str, Any]) -> Meaning | None:

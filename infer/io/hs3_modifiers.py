@@ -4,7 +4,8 @@ HS3 leaves several things open; what is assumed is said in the remarks:
 
 - ``vals`` of a shapesys without named constraints are relative uncertainties, as ROOT writes them, unless the ranges of
   the parameters say otherwise (ROOT's end at 1 + 5 times the relative uncertainty) or one of them exceeds 1; then they
-  are absolute, as pyhs3 reads them; documents that infer wrote say which they are;
+  are absolute, as pyhs3 reads them, or refused if ROOT wrote the document, since ROOT 6.28 wrote counts; documents that
+  infer wrote say which they are;
 - histosys contents are those of the shifted histogram, as of ROOT and pyhs3, not differences to the nominal one, as the
   text of the standard has it;
 - normsys and histosys without a named constraint have a unit Gaussian one, as ROOT gives them;
@@ -19,13 +20,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from infer.constraints import Constraint, Normal, Poisson
 from infer.documents import array, described, fail, mapping, number, sequence, text
 from infer.io.hs3_constraints import Measured, Values, measured
 
 Document: TypeAlias = dict[str, Any]
-Meaning: TypeAlias = Literal["relative", "absolute"]
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+Meaning: TypeAlias = Literal["relative", "absolute", "counts"]
 
 _OPEN: frozenset[str] = frozenset()
 _LEGACY = ("Gauss", "Poisson", "Const", "Lognormal", "LogNormal")
@@ -58,6 +61,7 @@ class Reading:
         values: What numbers refer to.
         ranges: Ranges of parameters by name.
         shapesys: What ``vals`` of a shapesys are; None decides by the rules above.
+        by_root: Whether ROOT wrote the document.
         constraints: Constraints by parameter, as the document names them.
         gammas: New names of bin-by-bin parameters by old ones.
         terms: Constraints of bin-by-bin parameters, by their new names.
@@ -72,6 +76,7 @@ class Reading:
     values: Values
     ranges: Mapping[str, tuple[float, float]]
     shapesys: Meaning | None
+    by_root: bool
     constraints: dict[str, Measured] = field(default_factory=dict)
     gammas: dict[str, str] = field(default_factory=dict)
     terms: dict[str, tuple[Constraint, float]] = field(default_factory=dict)
@@ -105,7 +110,7 @@ class Place:
 
     channel: str
     sample: str
-    nominal: np.ndarray
+    nominal: FloatArray
     staterror: str
     interpolation: object
 
@@ -261,7 +266,7 @@ def _shapesys(reading: Reading, entry: Mapping[str, Any], name: str, at: Place, 
         raise fail(place, "one of its vals is negative", "give uncertainties of at least 0")
     if kind not in ("Poisson", "Gauss"):
         raise fail(place, f"its constraint is {described(kind)}", "a shapesys is 'Poisson', 'Gauss' or 'Const'")
-    uncertainty = vals * np.where(_relative(reading, vals, old, at), np.abs(at.nominal), 1.0)
+    uncertainty = _absolute(vals, _meaning(reading, vals, old, at, place), at.nominal)
     if kind == "Gauss":
         for b, (n, u) in enumerate(zip(at.nominal.tolist(), uncertainty.tolist(), strict=True)):
             if n > 0.0 and u > 0.0:
@@ -269,23 +274,43 @@ def _shapesys(reading: Reading, entry: Mapping[str, Any], name: str, at: Place, 
     return {"name": stem, "type": "shapesys", "data": uncertainty.tolist()}
 
 
-def _relative(reading: Reading, vals: np.ndarray, old: Sequence[str], at: Place) -> bool:
-    """Whether ``vals`` are relative uncertainties."""
+def _absolute(vals: FloatArray, meaning: Meaning, nominal: FloatArray) -> FloatArray:
+    """Absolute uncertainties from what ``vals`` are; 0 stays 0."""
+    if meaning == "absolute":
+        return vals
+    if meaning == "relative":
+        return np.asarray(vals * np.abs(nominal))
+    return np.where(vals > 0.0, np.abs(nominal) / np.sqrt(np.where(vals > 0.0, vals, 1.0)), 0.0)
+
+
+def _meaning(reading: Reading, vals: FloatArray, old: Sequence[str], at: Place, place: str) -> Meaning:
+    """What ``vals`` of a shapesys are."""
     if reading.shapesys is not None:
-        return reading.shapesys == "relative"
+        return reading.shapesys
+    meaning, why = _by_ranges(reading, vals, old, at), "as the ranges of its parameters say"
+    if meaning is None and np.all(vals <= 1.0):
+        meaning, why = "relative", "as ROOT writes them"
+    if meaning is None and reading.by_root:
+        problem = (
+            f"its vals go up to {vals.max():g}, more than relative uncertainties do, in a document that ROOT wrote"
+        )
+        remedy = "ROOT 6.28 wrote counts: read it by read_hs3(..., shapesys='counts'), or 'relative' or 'absolute'"
+        raise fail(place, problem, remedy)
+    if meaning is None:
+        meaning, why = "absolute", "since one exceeds 1"
+    reading.remarks[f"vals of shapesys are taken as {meaning} uncertainties, {why}"] = None
+    return meaning
+
+
+def _by_ranges(reading: Reading, vals: FloatArray, old: Sequence[str], at: Place) -> Meaning | None:
+    """What ROOT's ranges of the parameters, which end at 1 + 5 times the relative uncertainty, say of ``vals``."""
     ends = np.asarray([reading.ranges.get(p, (0.0, np.nan))[1] for p in old])
     nominal = np.where(at.nominal > 0.0, at.nominal, np.nan)
     checked = (vals > 0.0) & np.isfinite(ends) & np.isfinite(nominal)
-    why = "as ROOT writes them"
-    relative = bool(np.all(vals <= 1.0))
-    if np.any(checked):
-        absolute = np.allclose(ends[checked], (1.0 + 5.0 * vals / nominal)[checked], rtol=1e-4)
-        if absolute or np.allclose(ends[checked], (1.0 + 5.0 * vals)[checked], rtol=1e-4):
-            relative, why = not absolute, "as the ranges of its parameters say"
-    meaning = "relative" if relative else "absolute"
-    why = "since one exceeds 1" if not relative and why.startswith("as ROOT") else why
-    reading.remarks[f"vals of shapesys are taken as {meaning} uncertainties, {why}"] = None
-    return relative
+    for meaning, relative in (("absolute", vals / nominal), ("relative", vals)):
+        if np.any(checked) and np.allclose(ends[checked], (1.0 + 5.0 * relative)[checked], rtol=1e-4):
+            return "absolute" if meaning == "absolute" else "relative"
+    return None
 
 
 def _named_bins(reading: Reading, names: object, stem: str, old: Sequence[str], at: Place, place: str) -> Document:

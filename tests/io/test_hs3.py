@@ -348,7 +348,7 @@ def test_what_hs3_leaves_open_is_assumed_as_in_root_and_said() -> None:
 
 
 def test_vals_of_shapesys_are_what_the_ranges_or_the_reader_say() -> None:
-    """Absolute if one exceeds 1 or a range ends at 1 + 5 vals / contents; an argument overrules all."""
+    """Absolute if one exceeds 1 or a range ends at 1 + 5 vals / contents; ROOT's old counts are not guessed."""
     document = root_like()
     modifier = document["distributions"][0]["samples"][1]["modifiers"][2]
     modifier["data"]["vals"] = [3.0, 10.4]
@@ -356,6 +356,13 @@ def test_vals_of_shapesys_are_what_the_ranges_or_the_reader_say() -> None:
     assert any("absolute uncertainties, as the ranges" in remark for remark in made.remarks)
     assert twice_nll(*made.likelihood(), VALUES) == pytest.approx(by_hand(VALUES, (0.06, 0.2)), abs=1e-9)
     document["domains"][0]["axes"] = document["domains"][0]["axes"][:1]
+    with pytest.raises(WorkspaceError, match=r"its vals go up to 10.4, .* ROOT 6.28 wrote counts"):
+        read_hs3(document)
+    counted = copy.deepcopy(document)
+    counted["distributions"][0]["samples"][1]["modifiers"][2]["data"]["vals"] = [1.0 / 0.06**2, 25.0]
+    counts = read_hs3(counted, shapesys="counts").likelihood()
+    assert twice_nll(*counts, VALUES) == pytest.approx(by_hand(VALUES, (0.06, 0.2)), abs=1e-9)
+    document["metadata"]["packages"] = [{"name": "pyhs3", "version": "0.5"}]
     assert any("absolute uncertainties, since one exceeds 1" in remark for remark in read_hs3(document).remarks)
     modifier["data"]["vals"] = [0.5, 0.4]
     assert any("relative uncertainties, as ROOT writes" in remark for remark in read_hs3(document).remarks)
