@@ -18,6 +18,7 @@ Document: TypeAlias = dict[str, Any]
 Factors: TypeAlias = dict[str, tuple[float, float, float]]
 
 _SCALARS = ("normfactor", "normsys", "histosys")
+_PREFIXES = ("alpha_", "gamma_", "nom_")  # of ROOT's own parameters
 _SHOWN = 4
 
 
@@ -59,9 +60,10 @@ class Plan:
         }
         kinds = {m["name"]: m["type"] for _, _, m in uses(workspace)}
         keys = _shape_keys(workspace, stat)
-        scalars = [name for name, kind in kinds.items() if kind in _SCALARS]
-        safe["modifiers"] = safe_names([*scalars, *keys.values()])
-        shapes = {use: safe["modifiers"][key] for use, key in keys.items()}
+        scalars = {name: _apart(name, kind) for name, kind in kinds.items() if kind in _SCALARS}
+        roots = safe_names([*scalars.values(), *keys.values()])
+        safe["modifiers"] = {name: roots[key] for name, key in scalars.items()}
+        shapes = {use: roots[key] for use, key in keys.items()}
         plan = cls(safe, shapes, stat, kinds, {}, _luminosity(workspace, source))
         return replace(plan, parameters=_parameters(workspace, plan), remarks=tuple(_remarks(workspace, plan)))
 
@@ -127,6 +129,11 @@ class Plan:
             elif kind not in (None, "normfactor") and (fields := SETTINGS & config.keys()):
                 found[name] = {key: config[key] for key in sorted(fields)}
         return found
+
+
+def _apart(name: str, kind: str) -> str:
+    """A name that no parameter of another modifier has: a normfactor ``alpha_x`` would be that of the normsys ``x``."""
+    return f"n_{name}" if kind == "normfactor" and name.startswith(_PREFIXES) else name
 
 
 def uses(workspace: Document) -> Iterator[tuple[Document, Document, Document]]:
@@ -211,7 +218,8 @@ def _luminosity(workspace: Document, source: str) -> float:
 
 
 def _remarks(workspace: Document, plan: Plan) -> Iterator[str]:
-    changed = [(n, s) for found in plan.safe.values() for n, s in found.items() if n != s]
+    bins = {name: safe for (_, name), safe in plan.shapes.items()}
+    changed = [(n, s) for found in (*plan.safe.values(), bins) for n, s in found.items() if n != s]
     if changed:
         yield f"names that ROOT does not take were replaced: {_shown(f'{n!r} by {s!r}' for n, s in changed)}"
     apart = {

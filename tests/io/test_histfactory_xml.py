@@ -195,6 +195,13 @@ def test_b20_names_that_root_does_not_take(tmp_path: Path) -> None:
             assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name.removeprefix("_"))
 
 
+def test_b20_normfactors_do_not_take_the_names_of_other_parameters(tmp_path: Path) -> None:
+    """B20: a normfactor called alpha_jes is not the alpha of the normsys jes."""
+    document = json.loads(json.dumps(valid_workspace()).replace('"mu"', '"alpha_jes"'))
+    document["measurements"][0]["config"]["parameters"].append({"name": "jes", "fixed": True})
+    assert deepest_difference(document, there_and_back(document, tmp_path / "xml")) < 1e-10
+
+
 def test_b20_names_stay_apart() -> None:
     """B20: names that would become one get numbers; names that ROOT takes stay, whatever comes before them."""
     safe = safe_names(["a b", "a/b", "a_b", "1a", "n_1a"])
