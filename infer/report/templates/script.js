@@ -25,9 +25,21 @@
     fold.setAttribute("aria-expanded", String(open));
     fold.textContent = open ? "Collapse all" : "Expand all";
   });
-  let folded = [];
-  addEventListener("beforeprint", () => { folded = all("details:not([open])"); for (const details of folded) details.open = true; });
-  addEventListener("afterprint", () => { for (const details of folded) details.open = false; });
+  let folded = [], headings = [];
+  addEventListener("beforeprint", () => {
+    folded = all("details:not([open])");
+    for (const details of folded) details.open = true;
+    headings = all("thead button").map(button => {  // browsers leave buttons out where they repeat the head of a table
+      const text = Object.assign(document.createElement("span"), { textContent: button.textContent });
+      button.style.display = "none";
+      button.after(text);
+      return [button, text];
+    });
+  });
+  addEventListener("afterprint", () => {
+    for (const details of folded) details.open = false;
+    for (const [button, text] of headings) { text.remove(); button.style.display = ""; }
+  });
   const unfold = () => {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     const details = target && target.querySelector(":scope > details");
