@@ -7,7 +7,7 @@ is common, and the threshold by which it was found is in `Thresholds`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -209,7 +209,7 @@ class Finding:
     channel: str | None = None
     sample: str | None = None
     bins: tuple[int, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json_dict(self) -> dict[str, Any]:
         """The record as a JSON object."""
@@ -244,7 +244,7 @@ class Findings:
         ranked = sorted(found, key=lambda f: (SEVERITIES.index(f.severity), order[f.kind], _badness(f)))
         return cls(tuple(ranked), thresholds, tuple(examined))
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
 
     def __len__(self) -> int:
