@@ -48,7 +48,7 @@ python_use_unqualified_type_names = True
 nitpick_ignore_regex = [  # not documented here, and inventories of other sites would need a network
     ("py:.*", r"(?!infer\.)[a-z]\w*\..*"),  # other packages
     ("py:class", r"(infer\.[\w.]+\.)?_\w+"),  # private bases and fields
-    ("py:class", r"tuple\[.*"),  # half of a type, in signatures with defaults that Sphinx cannot read
+    ("py:class", r"(dict|tuple)\[.*"),  # half of a type, in signatures with defaults that Sphinx cannot read
     ("py:class", r"[A-Z]\w*(\[.*\])?"),  # type aliases, which are data: Vector, Float[Array, "n"]
 ]
 
