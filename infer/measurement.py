@@ -189,13 +189,13 @@ class Measurement:
 
     def __str__(self) -> str:
         """The result as one line of text, with what a coverage test found."""
-        line = text_line(self._said, name=self.poi, unit=self.unit)
+        line = text_line(self.statement, name=self.poi, unit=self.unit)
         return f"{line}{_coverage_phrase(self.coverage)}{_blinding_phrase(self.certificate)}"
 
     def to_latex(self) -> str:
         """The result as LaTeX, with the content of the one line."""
         symbol = self.latex.strip("$ ") or latex_name(self.poi)
-        line = latex_line(self._said, symbol=symbol, unit=self.unit)
+        line = latex_line(self.statement, symbol=symbol, unit=self.unit)
         return line if self.certificate.blinded is None else f"{line} (blinded)"
 
     def table(self) -> str:
@@ -226,7 +226,7 @@ class Measurement:
             ) from problem
 
     @property
-    def _said(self) -> Statement:
+    def statement(self) -> Statement:
         """What may be said about this measurement."""
         return state(
             self.value,

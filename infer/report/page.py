@@ -39,7 +39,7 @@ def render(report: Report) -> str:
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "symbol": symbols.symbol(report.measurement.poi, report.measurement.latex),
         "line": symbols.line(report.measurement),
-        "remarks": symbols.said(report.measurement).remarks,
+        "remarks": report.measurement.statement.remarks,
         "words": words,
         "rows": rows,
         "headings": words.HEADINGS,

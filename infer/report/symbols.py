@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from infer.measurement import Measurement
 from infer.numerics.rounding import MINUS, TIMES
-from infer.statement import Statement, Uncertainty, sides_text, state
+from infer.statement import Statement, Uncertainty, sides_text
 
 _NAMES = """
 alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega
@@ -100,23 +100,9 @@ def _command(name: str, rest: list[str], *, upright: bool) -> tuple[Markup, list
     raise _UnreadableError
 
 
-def said(measurement: Measurement) -> Statement:
-    """What may be said about a measurement."""
-    m = measurement
-    return state(
-        m.value,
-        total=m.total,
-        stat=m.stat,
-        syst=m.syst,
-        one_sided=m.one_sided,
-        cl=m.cl,
-        objections=m.certificate.objections,
-    )
-
-
 def line(measurement: Measurement) -> Markup:
     """The one line of a measurement, without what has to be said in words."""
-    statement = said(measurement)
+    statement = measurement.statement
     name = Markup('<span class="symbol">{}</span> <span class="equals">=</span> ').format(
         symbol(measurement.poi, measurement.latex)
     )
