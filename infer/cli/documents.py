@@ -12,6 +12,7 @@ import click
 from infer.cli.common import JSON, WORKSPACE, print_result
 from infer.errors import InputError, ParameterError
 from infer.io.pyhf_json import digest, load_document, load_patchset, read_document, verify_digest
+from infer.io.whole import put_whole
 from infer.io.workspaces import (
     Names,
     Renaming,
@@ -34,10 +35,8 @@ def write_document(document: Mapping[str, Any], to: Path | None) -> None:
     if to is None:
         click.echo(text)
         return
-    part = to.with_name(to.name + ".part")
     try:
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(to)
+        put_whole(to, text + "\n")
     except OSError as problem:
         raise InputError(f"--to {to}: cannot be written ({problem.strerror}); give another file.") from None
 

@@ -13,6 +13,7 @@ import jax
 from infer.cli.common import JSON, OUT, POI, Input, leave, print_result, takes_likelihood, working, write
 from infer.cli.documents import write_document
 from infer.errors import InputError, ParameterError
+from infer.io.whole import put_whole
 from infer.simplified.expansion import POINTS
 from infer.simplified.simplify import FORMS, Simplified
 from infer.simplified.simplify import simplify as make_simplified
@@ -51,10 +52,8 @@ def _write_files(out: Path, result: Simplified) -> None:
     """The workspace, its tables and the figure."""
     write_document(result.document, out / "workspace.json")
     for name, text in (("yields.csv", result.yields_csv()), ("covariance.csv", result.covariance_csv())):
-        part = out / f"{name}.part"
         try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(out / name)
+            put_whole(out / name, text)
         except OSError as problem:
             raise InputError(f"--out {out}: cannot write {name} there ({problem.strerror}).") from None
     with working("drawing figures"):

@@ -5,10 +5,25 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infer.errors import InputError
+
+
+def put_whole(path: Path, text: str) -> None:
+    """Write a text file into a folder that is there, for callers with words of their own for what goes wrong.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        with suppress(OSError):  # as where the folder is a file; it is gone where all went well
+            part.unlink()
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -17,13 +32,10 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         InputError: It cannot be written.
     """
-    part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        put_whole(path, text)
     except OSError as problem:
-        part.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written ({problem.strerror or problem}); give another place.") from None
 
 

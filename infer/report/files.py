@@ -12,6 +12,7 @@ from typing import Any
 from infer.documents import described, fail, mapping, number, sequence, text
 from infer.errors import InputError
 from infer.io.strict_json import load_document
+from infer.io.whole import put_whole
 from infer.measurement import CoveragePoint, CoverageRecord
 from infer.plots.style import FORMATS
 from infer.report.drawing import draw, parts_of
@@ -48,8 +49,8 @@ def save_report(
         if figures is None:
             parts = parts_of(report) if formats else []
             figures = [path for part in parts for path in draw(folder / FIGURES, part, formats)]
-        _replace(folder / "result.json", record + "\n")
-        _replace(folder / PAGE, render(report))
+        put_whole(folder / "result.json", record + "\n")
+        put_whole(folder / PAGE, render(report))
     except OSError as problem:
         raise _unwritable(folder, problem) from None
     return [folder / PAGE, folder / "result.json", *figures]
@@ -71,13 +72,6 @@ def usable(directory: str | Path) -> Path:
 
 def _unwritable(folder: Path, problem: OSError) -> InputError:
     return InputError(f"{folder}: cannot write there ({problem.strerror}); give a folder you may write to.")
-
-
-def _replace(path: Path, content: str) -> None:
-    """Write a file as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(content, encoding="utf-8")
-    partial.replace(path)
 
 
 def file_digests(*paths: Path) -> dict[str, str]:
