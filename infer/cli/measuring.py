@@ -34,6 +34,16 @@ from infer.likelihoods.gaussian import GaussianMeasurements
 from infer.likelihoods.gaussian.summary import measured_values
 from infer.likelihoods.parametric.spectrum import spectra
 
+GROUP = click.option(
+    "--group",
+    metavar="GROUP=PATTERN",
+    multiple=True,
+    help="Systematics of a group: name or regular expression; repeatable.",
+)
+GROUPS = click.option(
+    "--groups", metavar="FILE", type=click.Path(path_type=Path), help="JSON object from group to patterns."
+)
+
 
 @click.command()
 @takes_likelihood
@@ -54,13 +64,8 @@ def fit(given: Input, *, poi: str | None, verify: bool, as_json: bool, out: Path
 @takes_likelihood
 @POI
 @click.option("--definition", type=click.Choice(DEFINITIONS), default=DEFINITIONS[0], help="Of the error budget.")
-@click.option(
-    "--group",
-    metavar="GROUP=PATTERN",
-    multiple=True,
-    help="Systematics of a group: name or regular expression; repeatable.",
-)
-@click.option("--groups", metavar="FILE", type=click.Path(path_type=Path), help="JSON object from group to patterns.")
+@GROUP
+@GROUPS
 @click.option("--method", type=click.Choice(["profile", "hessian"]), default="profile", help="Interval.")
 @click.option("--cl", type=float, default=ONE_SIGMA, help="Confidence level; one standard deviation by default.")
 @click.option("--n-toys", type=click.IntRange(2), help="Toys per source of a bootstrap; 1000 by default.")

@@ -14,7 +14,7 @@ import click
 from infer.cli.blinding import blinding
 from infer.cli.common import JSON, POI, VERIFY, Input, leave, print_result, takes_likelihood, working
 from infer.cli.inspecting import templates_of
-from infer.cli.measuring import named_groups
+from infer.cli.measuring import GROUP, GROUPS, named_groups
 from infer.errors import ParameterError
 
 _FORMATS = ("png", "pdf")
@@ -31,13 +31,8 @@ _UNSAID = frozenset({"as_json", "blind_offset"})  # changes nothing on the page;
     default="observables",
     help="Of the error budget.",
 )
-@click.option(
-    "--group",
-    metavar="GROUP=PATTERN",
-    multiple=True,
-    help="Systematics of a group: name or regular expression; repeatable.",
-)
-@click.option("--groups", metavar="FILE", type=click.Path(path_type=Path), help="JSON object from group to patterns.")
+@GROUP
+@GROUPS
 @click.option("--coverage", metavar="FILE", type=click.Path(path_type=Path), help="result.json of infer coverage.")
 @click.option("--limit", is_flag=True, help="Add an upper limit by CLs, at --cl.")
 @click.option("--cl", type=float, default=0.95, show_default=True, help="Confidence level of the limit.")
