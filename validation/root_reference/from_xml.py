@@ -19,7 +19,7 @@ from typing import Any
 import ROOT
 
 from validation.root_reference.compute import HERE, evaluate, provenance
-from validation.root_reference.histfactory import HF, Json, Model, parameters, release_from_lumi
+from validation.root_reference.histfactory import HF, Json, Model
 
 CONSTRAINTS = {"Gaussian": HF.Constraint.Gaussian, "Poisson": HF.Constraint.Poisson}
 
@@ -92,18 +92,7 @@ class XmlModel(Model):
 
     def __init__(self, workspace: Json, top: str) -> None:
         """Build the RooFit workspace from files in the working directory."""
-        self._measurement = measurement(top)
-        self._workspace = HF.MakeModelAndMeasurementFast(self._measurement)
-        release_from_lumi(self._workspace, workspace)
-        self.config = self._workspace.obj("ModelConfig")
-        self.data = self._workspace.data("obsData")
-        self.parameters = parameters(workspace)
-        self.poi = workspace["measurements"][0]["config"]["poi"]
-        self.n_channels = len(workspace["channels"])
-        self._variables = {p.name: self._workspace.var(p.root_name) for p in self.parameters}
-        missing = [name for name, variable in self._variables.items() if not variable]
-        if missing:
-            raise LookupError(f"ROOT has no variable for {missing}")
+        self._build(workspace, measurement(top))
 
 
 def compute(folder: Path) -> Json:

@@ -196,7 +196,11 @@ class Model:
 
     def __init__(self, workspace: Json) -> None:
         """Build the RooFit workspace. HistFactory leaves files behind: call it in a temporary directory."""
-        self._measurement = measurement(workspace)
+        self._build(workspace, measurement(workspace))
+
+    def _build(self, workspace: Json, made: Any) -> None:
+        """The RooFit workspace of a HistFactory Measurement, in which ROOT has the parameters of a pyhf workspace."""
+        self._measurement = made
         self._workspace = HF.MakeModelAndMeasurementFast(self._measurement)
         release_from_lumi(self._workspace, workspace)
         self.config = self._workspace.obj("ModelConfig")
