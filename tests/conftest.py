@@ -6,10 +6,14 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import jax
 import pytest
+
+if TYPE_CHECKING:
+    from tests.runner import Run
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,3 +58,23 @@ def likelihoods(shared: Path) -> Path:
     if not folder.is_dir():
         pytest.skip("the shared inputs hold no published likelihoods")
     return folder
+
+
+# What these import imports infer, which must not happen before the options of pytest say how: hence inside.
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process."""
+    from tests.runner import runner
+
+    return runner(capsys)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A file with the small valid workspace."""
+    from tests.io.broken import valid_workspace
+    from tests.test_api import write
+
+    return write(tmp_path / "ws.json", valid_workspace())

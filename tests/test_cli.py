@@ -9,25 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.io.broken import BROKEN, Broken, valid_workspace
-from tests.runner import Run, runner
+from tests.io.broken import BROKEN, Broken
+from tests.runner import Run
 from tests.test_api import flat_workspace, write
 
 SEARCH = Path(__file__).parents[1] / "workspaces" / "search.json"
 HIGGS = SEARCH.parent / "higgs_mass.json"
 STATUS = {"converged", "edm", "projected_gradient", "positive_definite", "at_bound"}
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A file with the small valid workspace."""
-    return write(tmp_path / "ws.json", valid_workspace())
 
 
 # -------------------------------------------------------------------------------------------------- schemas

@@ -17,7 +17,7 @@ import infer
 from infer.cli import app
 from infer.cli.blinding import EXPECTED, SHIFTED
 from tests.io.broken import valid_workspace
-from tests.runner import Run, runner
+from tests.runner import Run
 from tests.test_api import write
 
 OFFSET = ("--blind-offset", "shibboleth", "--blind-width", "3")
@@ -44,12 +44,6 @@ SLOW = {"toys", "coverage", "measure", "impacts"}
 def params(names: set[str] | frozenset[str]) -> list[Any]:
     """Names of commands for a test, those that take long marked."""
     return [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in sorted(names)]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
 
 
 def observing(path: Path, events: list[float]) -> Path:

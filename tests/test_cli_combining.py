@@ -7,15 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.io.test_combination import folder
-from tests.runner import Run, runner
+from tests.runner import Run
 
 __all__ = ["folder"]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
 
 
 def test_combine_as_json(run: Run, folder: Path) -> None:  # the fixture

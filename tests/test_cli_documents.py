@@ -5,25 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from infer.io.pyhf_json import digest
 from infer.io.workspaces import make_patchset
 from tests.io.broken import valid_workspace
-from tests.runner import Run, runner
+from tests.runner import Run
 from tests.test_api import write
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A file with the small valid workspace."""
-    return write(tmp_path / "ws.json", valid_workspace())
 
 
 def test_renaming_there_and_back(run: Run, small: Path, tmp_path: Path) -> None:

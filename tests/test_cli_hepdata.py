@@ -10,22 +10,10 @@ import yaml
 
 from tests.io.broken import valid_workspace
 from tests.io.test_hepdata import COVERAGE, LIMIT
-from tests.runner import Run, runner
+from tests.runner import Run
 from tests.test_api import write
 
 pytestmark = pytest.mark.filterwarnings("ignore:jsonschema:DeprecationWarning")  # of the validator
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A file with the small valid workspace."""
-    return write(tmp_path / "ws.json", valid_workspace())
 
 
 def test_hepdata_writes_a_submission(run: Run, small: Path, tmp_path: Path) -> None:

@@ -9,17 +9,11 @@ import pytest
 
 from infer.io.pyhf_json import digest
 from tests.hygiene.problems import Document, norm, shape, with_modifier
-from tests.runner import Run, runner
+from tests.runner import Run
 from tests.test_api import write
 
 HIGGS = Path(__file__).parents[1] / "workspaces" / "higgs_mass.json"
 ROUGH = [0.05, -0.02, 0.06, -0.01, 0.08, 0.03]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
 
 
 def flawed() -> Document:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.io.broken import valid_workspace
 from tests.report.conftest import Page
-from tests.runner import Run, runner
+from tests.runner import Run
 from tests.test_api import write
 
 KEYS = {
@@ -31,18 +31,6 @@ KEYS = {
 }
 
 POINT = {"truth": 1.0, "n": 100, "n_failed": 1, "covered": 70, "coverage": 0.7, "clopper_pearson": [0.65, 0.75]}
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A file with the small valid workspace."""
-    return write(tmp_path / "ws.json", valid_workspace())
 
 
 @pytest.fixture

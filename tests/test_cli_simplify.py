@@ -7,15 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runner import Run, runner
+from tests.runner import Run
 from tests.simplified.test_simplify import controlled_workspace, linear_workspace
 from tests.test_api import write
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
 
 
 @pytest.fixture

@@ -7,21 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.io.broken import valid_workspace
-from tests.runner import Run, runner
-from tests.test_api import write
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A file with the small valid workspace."""
-    return write(tmp_path / "ws.json", valid_workspace())
+from tests.runner import Run
 
 
 def test_limit_as_json(run: Run, small: Path) -> None:

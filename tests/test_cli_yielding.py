@@ -5,25 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.io.broken import valid_workspace
-from tests.runner import Run, runner
-from tests.test_api import write
+from tests.runner import Run
 
 WORKSPACES = Path(__file__).parents[1] / "workspaces"
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A file with the small valid workspace."""
-    return write(tmp_path / "ws.json", valid_workspace())
 
 
 def test_yields_as_json(run: Run, small: Path) -> None:

@@ -20,15 +20,9 @@ from infer.constraints import Normal, Poisson
 from infer.errors import InputError, WorkspaceError
 from infer.io.conversion import convert
 from infer.io.datacards import DatacardWorkspace, read_datacard
-from tests.runner import Run, runner
+from tests.runner import Run
 
 FloatArray = npt.NDArray[np.float64]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-    return runner(capsys)
 
 
 REALISTIC = """
